@@ -1,0 +1,1 @@
+"""Targets: the backend contract and the backends of the core."""

@@ -1,0 +1,96 @@
+"""The reference backend: an optimized ONNX model, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from irconv.backends.base import (
+    Abilities,
+    Artifact,
+    Availability,
+    Backend,
+    EmitRequest,
+    Precision,
+    Support,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from irconv.runtime.base import Runner
+
+__all__ = ["OnnxBackend"]
+
+_MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class OnnxBackend(Backend):
+    """Target ``onnx``.
+
+    Attributes:
+        opset: Convert the model to this opset first; None keeps the source's.
+        external_data: Put weights into a file of their own even where one file would do.
+    """
+
+    name: ClassVar[str] = "onnx"
+    summary: ClassVar[str] = "optimized ONNX model, run by ONNX Runtime"
+
+    opset: int | None = None
+    external_data: bool = False
+
+    def available(self) -> Availability:
+        """ONNX Runtime is a dependency of the core."""
+        version = importlib.metadata.version("onnxruntime")
+        return Availability(True, f"onnxruntime {version}, CPU")
+
+    def abilities(self) -> Abilities:
+        """ONNX Runtime computes in every ONNX dtype that some kernel takes."""
+        return Abilities(opset=self.opset or 24, ir_version=12, dynamic_shapes=True, dtypes=_DTYPES)
+
+    def legalization(self) -> tuple[str, ...]:
+        """Convert to the asked opset, if one was asked for."""
+        return (f"convert-opset{{to={self.opset}}}",) if self.opset else ()
+
+    def supports(self, node: ir.Node) -> Support:
+        """Take every node; ONNX Runtime says at load what it has no kernel for."""
+        del node
+        return Support(True)
+
+    def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
+        """Write ``model.onnx``, with external data where the weights need it."""
+        from irconv.graph.serialize import INLINE_LIMIT, save_model
+
+        del request
+        limit = 0 if self.external_data else INLINE_LIMIT
+        save_model(model, directory / _MODEL, inline_limit=limit)
+        return Artifact(
+            main=_MODEL,
+            precision=self._precision(model),
+            requires={"runtime": "onnxruntime", "version": ">=1.24", "device": "CPU"},
+        )
+
+    @staticmethod
+    def _precision(model: ir.Model) -> Precision:
+        from irconv.verify.precision import model_precision
+
+        return model_precision(model)
+
+    def runner(self, directory: Path, artifact: Artifact) -> Runner:
+        """Open the model in ONNX Runtime."""
+        from irconv.runtime.onnxruntime import OnnxRuntimeRunner
+
+        return OnnxRuntimeRunner(directory / artifact.main)
+
+
+_DTYPES = frozenset(
+    {
+        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8",
+        "uint64", "uint32", "uint16", "uint8", "bool", "string", "int4", "uint4",
+        "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    }
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Source formats: the frontend contract and the frontends of the core."""

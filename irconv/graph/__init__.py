@@ -1,0 +1,1 @@
+"""Reading, checking, printing, walking and writing IR graphs."""

@@ -1,0 +1,40 @@
+"""Walking every graph of a model: the main graph, subgraph bodies, local functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+__all__ = ["all_graphs", "all_nodes", "node_count", "subgraphs_of"]
+
+
+def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
+    """Yield the main graph, then bodies inside it, then each function's graph and bodies."""
+    yield model.graph
+    yield from model.graph.subgraphs()
+    for function in model.functions.values():
+        yield function.graph
+        yield from function.graph.subgraphs()
+
+
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield every node of every graph of the model."""
+    for graph in all_graphs(model):
+        yield from graph
+
+
+def node_count(model: ir.Model) -> int:
+    """Return the number of nodes in all graphs of the model."""
+    return sum(len(graph) for graph in all_graphs(model))
+
+
+def subgraphs_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs that are attributes of ``node``, not those nested deeper."""
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()

@@ -1,0 +1,1 @@
+"""The pass contract, the pass manager, and one pass a file."""

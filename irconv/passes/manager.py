@@ -1,0 +1,220 @@
+"""Running a pipeline of passes, with every promise of the pass contract checked.
+
+After each pass the manager checks that ``modified`` is the truth, that the invariants hold and
+that the interface is unchanged. A pass that breaks one of them, or raises, is rolled back and
+named; the run goes on without it or stops, as ``strict`` says. Observers at the one seam
+between passes carry dumping, verification and progress.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import onnx_ir as ir
+
+from irconv.errors import BackendError, IrconvError
+from irconv.graph.fingerprint import fingerprint
+from irconv.graph.invariants import Interface, check_invariants, interface_of
+from irconv.graph.walk import node_count
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.order import order_passes
+
+__all__ = ["Observer", "PassManager", "PassRecord", "PassViolation", "PipelineResult"]
+
+
+class PassViolation(Exception):  # noqa: N818 - an event to be handled, named for what it is
+    """A pass broke its contract; an observer raises it to have the pass rolled back."""
+
+
+@dataclass
+class PassRecord:
+    """What one run of one pass did; the manifest's ``passes`` holds these.
+
+    Attributes:
+        name: Name of the pass.
+        spec: Its full spec text.
+        modified: Whether the model changed, and the change was kept.
+        seconds: Wall time of the pass itself, checks not counted.
+        nodes_before: Nodes in all graphs before.
+        nodes_after: Nodes in all graphs after.
+        round: Which round of the pipeline, from 1.
+        error: Why it was rolled back; empty when it was not.
+        details: Facts from the pass and from observers, such as its accuracy effect.
+        refusals: Where the pass held back, and why.
+    """
+
+    name: str
+    spec: str
+    modified: bool
+    seconds: float
+    nodes_before: int
+    nodes_after: int
+    round: int
+    error: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as it stands in a manifest."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "spec": self.spec,
+            "modified": self.modified,
+            "seconds": round(self.seconds, 6),
+            "nodes_before": self.nodes_before,
+            "nodes_after": self.nodes_after,
+            "round": self.round,
+        }
+        if self.error:
+            document["error"] = self.error
+        if self.details:
+            document["details"] = self.details
+        return document
+
+
+class Observer(Protocol):
+    """Called before and after each pass; may add to the record or raise PassViolation."""
+
+    def before(self, pass_: Pass, model: ir.Model) -> None:
+        """Called before ``pass_`` runs."""
+
+    def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
+        """Called after ``pass_`` ran and its checks held."""
+
+
+@dataclass
+class PipelineResult:
+    """A transformed model and the record of every pass that ran.
+
+    ``model`` is the given object, or a copy of it from before a pass that was rolled back.
+    """
+
+    model: ir.Model
+    records: list[PassRecord]
+
+    @property
+    def modified(self) -> bool:
+        """Whether any pass changed the model."""
+        return any(record.modified for record in self.records)
+
+
+@dataclass
+class _State:
+    """The model as it is now, and what rolling back to it takes."""
+
+    model: ir.Model
+    snapshot: ir.Model
+    fingerprint: int
+    nodes: int
+
+
+class PassManager:
+    """Runs passes in the order that their ``after`` declarations allow.
+
+    Args:
+        passes: The pipeline; kept in the given order where ``after`` says nothing.
+        strict: Whether a pass that breaks its contract stops the run.
+        max_rounds: How often the pipeline may repeat while something still changes.
+        observers: Called around each pass.
+    """
+
+    def __init__(
+        self,
+        passes: Iterable[Pass],
+        *,
+        strict: bool = False,
+        max_rounds: int = 1,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.passes = order_passes(passes)
+        self.strict = strict
+        self.max_rounds = max_rounds
+        self.observers = tuple(observers)
+
+    @property
+    def spec(self) -> str:
+        """The pipeline as text, which reads back by ``parse_pipeline``."""
+        return ",".join(str(pass_) for pass_ in self.passes)
+
+    def run(self, model: ir.Model, context: PassContext | None = None) -> PipelineResult:
+        """Run the pipeline on ``model``, in place as far as nothing is rolled back.
+
+        Raises:
+            BackendError: In strict mode, if a pass breaks its contract.
+            IrconvError: If a pass reports that the user asked for what cannot be done.
+        """
+        context = context or PassContext()
+        interface = interface_of(model)
+        state = _State(model, model.clone(), fingerprint(model), node_count(model))
+        records: list[PassRecord] = []
+        for number in range(1, self.max_rounds + 1):
+            changed = False
+            for pass_ in self.passes:
+                if number > 1 and pass_.once:
+                    continue
+                record = self._run_one(pass_, state, context, interface, number)
+                records.append(record)
+                changed = changed or record.modified
+            if not changed:
+                break
+        return PipelineResult(state.model, records)
+
+    def _run_one(
+        self,
+        pass_: Pass,
+        state: _State,
+        context: PassContext,
+        interface: Interface,
+        number: int,
+    ) -> PassRecord:
+        for observer in self.observers:
+            observer.before(pass_, state.model)
+        record = PassRecord(pass_.name, str(pass_), False, 0.0, state.nodes, state.nodes, number)
+        start = time.perf_counter()
+        try:
+            result = pass_.run(state.model, context)
+            record.seconds = time.perf_counter() - start
+            after = self._check(result, state, interface)
+            record.modified = result.modified
+            record.nodes_after = node_count(state.model)
+            record.details = dict(result.details)
+            record.refusals = result.refusals
+            for observer in self.observers:
+                observer.after(pass_, state.model, record)
+        except IrconvError:
+            raise
+        except Exception as error:
+            record.seconds = record.seconds or time.perf_counter() - start
+            self._roll_back(record, state, error)
+            return record
+        if result.modified:
+            state.snapshot = state.model.clone()
+            state.fingerprint, state.nodes = after, record.nodes_after
+        return record
+
+    @staticmethod
+    def _check(result: PassResult, state: _State, interface: Interface) -> int:
+        check_invariants(state.model, interface)
+        after = fingerprint(state.model)
+        changed = after != state.fingerprint
+        if changed and not result.modified:
+            raise PassViolation("it changed the model but reported modified=False")
+        if result.modified and not changed:
+            raise PassViolation("it reported modified=True but changed nothing")
+        return after
+
+    def _roll_back(self, record: PassRecord, state: _State, error: Exception) -> None:
+        record.error = f"{type(error).__name__}: {error}"
+        record.modified = False
+        record.nodes_after = record.nodes_before
+        if self.strict:
+            raise BackendError(
+                f"pass {record.spec!r} broke its contract: {record.error}",
+                where=f"pass {record.name}",
+                hint="leave --strict out to go on without it, and report this to its author",
+            ) from error
+        state.model, state.snapshot = state.snapshot, state.snapshot.clone()
+        state.fingerprint = fingerprint(state.model)

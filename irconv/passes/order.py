@@ -1,0 +1,42 @@
+"""The order of passes, from what each declares in ``after``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import networkx as nx
+
+from irconv.errors import UsageError
+from irconv.passes.base import Pass
+
+__all__ = ["order_passes"]
+
+
+def order_passes(passes: Iterable[Pass]) -> list[Pass]:
+    """Sort passes so that each comes after those it names, else in the given order.
+
+    Two instances of one pass keep their order and both obey the same declarations.
+
+    Raises:
+        UsageError: If the declarations form a cycle; the cycle is printed.
+    """
+    pipeline = list(passes)
+    positions: dict[str, list[int]] = {}
+    for position, pass_ in enumerate(pipeline):
+        positions.setdefault(pass_.name, []).append(position)
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_nodes_from(range(len(pipeline)))
+    for position, pass_ in enumerate(pipeline):
+        for name in pass_.after:
+            graph.add_edges_from((earlier, position) for earlier in positions.get(name, []))
+    try:
+        ordered = list(nx.lexicographical_topological_sort(graph))
+    except nx.NetworkXUnfeasible as error:
+        edges = nx.find_cycle(graph)
+        path = [pipeline[edge[0]].name for edge in edges] + [pipeline[edges[0][0]].name]
+        raise UsageError(
+            "the passes cannot be ordered: " + " -> ".join(path),
+            where="pass order",
+            hint="each arrow means 'must come before'; one of these `after` must go",
+        ) from error
+    return [pipeline[position] for position in ordered]

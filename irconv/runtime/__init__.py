@@ -1,0 +1,1 @@
+"""Running models and artifacts, here or in a worker process."""

@@ -1,0 +1,1 @@
+"""Proof: inputs, goldens, metrics, tolerances and the verifier."""
