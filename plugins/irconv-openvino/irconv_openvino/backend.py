@@ -1,0 +1,111 @@
+"""The target ``openvino``: OpenVINO IR, run by OpenVINO's runtime."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from irconv.backends.base import (
+    Abilities,
+    Artifact,
+    Availability,
+    Backend,
+    EmitRequest,
+    Precision,
+    Support,
+)
+from irconv_openvino.dtypes import ELEMENT_TYPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from irconv.runtime.base import Runner
+
+__all__ = ["OpenvinoBackend"]
+
+_PRECISIONS: dict[str, Precision] = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+_COARSENESS: tuple[Precision, ...] = ("float64", "float32", "tf32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class OpenvinoBackend(Backend):
+    """Target ``openvino``.
+
+    Attributes:
+        precision: What the device computes floating-point operators in.
+        compress: Store floating-point weights in 16 bits; halves the file, rounds the weights.
+        device: OpenVINO's name of the device that runs it.
+    """
+
+    name: ClassVar[str] = "openvino"
+    summary: ClassVar[str] = "OpenVINO IR (.xml and .bin), run by OpenVINO"
+
+    precision: Literal["f32", "f16", "bf16"] = "f32"
+    compress: bool = False
+    device: str = "CPU"
+
+    def available(self) -> Availability:
+        """OpenVINO must be installed; its CPU device runs everywhere."""
+        try:
+            version = importlib.metadata.version("openvino")
+        except importlib.metadata.PackageNotFoundError:
+            return Availability(False, "openvino is not installed", "pip install openvino")
+        return Availability(True, f"openvino {version}, {self.device}")
+
+    def abilities(self) -> Abilities:
+        """What OpenVINO's importer reads and its devices compute with."""
+        return Abilities(
+            opset=21, ir_version=12, dynamic_shapes=True, dtypes=frozenset(ELEMENT_TYPES)
+        )
+
+    def supports(self, node: ir.Node) -> Support:
+        """Look the node up among what OpenVINO is known not to take."""
+        del node
+        return Support(True)
+
+    def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
+        """Write ``model.xml`` and ``model.bin``."""
+        from irconv_openvino.emit import MODEL, write_ir
+
+        data = write_ir(model, directory, request.shapes, compress=self.compress)
+        return Artifact(
+            main=MODEL,
+            precision=self._judged_precision(model),
+            requires={
+                "runtime": "openvino",
+                "version": f">={importlib.metadata.version('openvino').split('.')[0]}.0",
+                "device": self.device,
+                "config": self._config(),
+            },
+            notes=self._notes(),
+            data=data,
+        )
+
+    def _config(self) -> dict[str, Any]:
+        return {"INFERENCE_PRECISION_HINT": self.precision}
+
+    def _notes(self) -> tuple[str, ...]:
+        hint = f"INFERENCE_PRECISION_HINT={self.precision}"
+        notes = [
+            f"compile it with {hint}: left alone, OpenVINO computes in bf16 or f16 where it can"
+        ]
+        if self.compress:
+            notes.append("floating-point weights are stored in 16 bits, rounded")
+        return tuple(notes)
+
+    def _judged_precision(self, model: ir.Model) -> Precision:
+        from irconv.verify.precision import model_precision
+
+        candidates = [model_precision(model), _PRECISIONS[self.precision]]
+        if self.compress:
+            candidates.append("float16")
+        return max(candidates, key=_COARSENESS.index)
+
+    def runner(self, directory: Path, artifact: Artifact) -> Runner:
+        """Open the artifact on its device, with the precision it was made for."""
+        from irconv_openvino.runner import OpenvinoRunner
+
+        return OpenvinoRunner(directory, artifact)

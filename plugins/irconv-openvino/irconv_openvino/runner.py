@@ -1,0 +1,93 @@
+"""Running OpenVINO IR in OpenVINO's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from irconv.errors import BackendError, Diagnostic, InputError, MissingError, UnsupportedError
+from irconv.runtime.base import Feeds, Runner, Value
+from irconv_openvino.sdk import first_line, load_openvino
+from irconv_openvino.tensors import from_tensor, to_tensor
+
+if TYPE_CHECKING:
+    from irconv.backends.base import Artifact
+
+__all__ = ["OpenvinoRunner"]
+
+
+class OpenvinoRunner(Runner):
+    """A compiled OpenVINO model.
+
+    Args:
+        directory: The artifact's directory.
+        artifact: The artifact; ``requires["config"]`` is set on the device as it stands.
+
+    Raises:
+        MissingError: If the device is not here.
+        UnsupportedError: If the device's compiler refuses the model.
+    """
+
+    def __init__(self, directory: Path, artifact: Artifact) -> None:
+        self._openvino = load_openvino()
+        self._device: str = artifact.requires["device"]
+        self._inputs: list[Mapping[str, Any]] = list(artifact.data["inputs"])
+        self._outputs: list[Mapping[str, Any]] = list(artifact.data["outputs"])
+        core = self._openvino.Core()
+        if self._device.split(".")[0] not in core.available_devices:
+            raise MissingError(
+                f"OpenVINO has no device {self._device!r} here; it has "
+                + ", ".join(core.available_devices),
+                where="openvino",
+                hint="use a machine with that device and its driver, or openvino{device=CPU}",
+            )
+        try:
+            self._compiled = core.compile_model(
+                str(directory / artifact.main), self._device, dict(artifact.requires["config"])
+            )
+        except RuntimeError as error:
+            raise UnsupportedError(
+                "openvino",
+                [Diagnostic("COMPILE", f"OpenVINO's compiler says: {first_line(error)}")],
+                where=f"openvino, device {self._device}",
+            ) from error
+        self._request = self._compiled.create_infer_request()
+
+    def run(self, feeds: Feeds) -> dict[str, Value]:
+        """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
+        for entry in self._inputs:
+            port = self._compiled.inputs[entry["index"]]
+            array = feeds[entry["name"]]
+            if not isinstance(array, np.ndarray):
+                raise InputError(
+                    f"input {entry['name']!r} must be a tensor", where="openvino runner"
+                )
+            tensor = to_tensor(self._openvino, array, port.get_element_type())
+            self._request.set_input_tensor(entry["index"], tensor)
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO: {first_line(error)}", where="run") from error
+        return {
+            entry["name"]: from_tensor(
+                self._request.get_output_tensor(entry["index"]), entry["dtype"]
+            )
+            for entry in self._outputs
+        }
+
+    def describe(self) -> dict[str, str]:
+        """Return what ran, with the precision that the device says it computes in."""
+        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT")
+        return {
+            "runtime": "openvino",
+            "version": str(self._openvino.__version__),
+            "device": self._device,
+            "precision": precision.to_string(),
+        }
+
+    def close(self) -> None:
+        """Free the compiled model."""
+        del self._request, self._compiled
