@@ -8,8 +8,10 @@ between passes carry dumping, verification and progress.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,14 +103,43 @@ class PipelineResult:
         return any(record.modified for record in self.records)
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the cyclic collector from scanning a graph again and again while it is built.
+
+    Cloning makes many long-lived objects and no garbage; without this its cost is not linear.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @dataclass
 class _State:
-    """The model as it is now, and what rolling back to it takes."""
+    """The model as it is now, and what rolling back to it takes.
+
+    The snapshot is made when the next pass needs one, so a pipeline that changes nothing makes
+    one, and the last change of a run makes none.
+    """
 
     model: ir.Model
-    snapshot: ir.Model
     fingerprint: int
     nodes: int
+    snapshot: ir.Model | None = None
+
+    def take_snapshot(self) -> None:
+        if self.snapshot is None:
+            with _collector_paused():
+                self.snapshot = self.model.clone()
+
+    def roll_back(self) -> None:
+        assert self.snapshot is not None
+        self.model, self.snapshot = self.snapshot, None
+        self.fingerprint = fingerprint(self.model)
 
 
 class PassManager:
@@ -148,7 +179,7 @@ class PassManager:
         """
         context = context or PassContext()
         interface = interface_of(model)
-        state = _State(model, model.clone(), fingerprint(model), node_count(model))
+        state = _State(model, fingerprint(model), node_count(model))
         records: list[PassRecord] = []
         for number in range(1, self.max_rounds + 1):
             changed = False
@@ -170,6 +201,7 @@ class PassManager:
         interface: Interface,
         number: int,
     ) -> PassRecord:
+        state.take_snapshot()
         for observer in self.observers:
             observer.before(pass_, state.model)
         record = PassRecord(pass_.name, str(pass_), False, 0.0, state.nodes, state.nodes, number)
@@ -191,7 +223,7 @@ class PassManager:
             self._roll_back(record, state, error)
             return record
         if result.modified:
-            state.snapshot = state.model.clone()
+            state.snapshot = None
             state.fingerprint, state.nodes = after, record.nodes_after
         return record
 
@@ -216,5 +248,4 @@ class PassManager:
                 where=f"pass {record.name}",
                 hint="leave --strict out to go on without it, and report this to its author",
             ) from error
-        state.model, state.snapshot = state.snapshot, state.snapshot.clone()
-        state.fingerprint = fingerprint(state.model)
+        state.roll_back()
