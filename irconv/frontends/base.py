@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from irconv.backends.base import Availability
@@ -43,6 +43,11 @@ class SourceInfo:
     opset: int
     notes: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as they stand in a manifest."""
+        document = asdict(self)
+        return document | {"notes": list(self.notes)}
+
 
 @dataclass(frozen=True)
 class ImportRequest:
@@ -73,12 +78,14 @@ class Imported:
         open_reference: Opens the *source* in its own framework, on demand because that takes
             time and memory that a dry run does not need; the caller closes the runner.
         example_feeds: Inputs that came with the source, where there were any.
+        close: Ends what the import keeps alive, such as a worker that holds the framework.
     """
 
     model: ir.Model
     source: SourceInfo
     open_reference: Callable[[], Runner]
     example_feeds: Sequence[Feeds] = ()
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,498 @@
+"""``compile``: the one place where the stages meet.
+
+source → frontend → passes → legalize → emit → run and compare → bundle. Each target is emitted
+and run in a worker process, judged against goldens that the *source* framework gave, and
+published by one rename, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from irconv.backends.base import Artifact, Backend, Precision
+from irconv.bundle import GOLDEN, environment, write_manifest
+from irconv.config import CompileOptions
+from irconv.errors import (
+    BackendError,
+    ExitCode,
+    InputError,
+    IrconvError,
+    MismatchError,
+    MissingError,
+    UnsupportedError,
+    UsageError,
+)
+from irconv.frontends.base import Imported, ImportRequest
+from irconv.frontends.choose import choose_frontend
+from irconv.graph.atomic import publish_directory, staging_directory
+from irconv.graph.interface import input_specs, output_specs
+from irconv.graph.serialize import save_model
+from irconv.passes.base import Pass, PassContext
+from irconv.passes.manager import Observer, PassManager, PassRecord
+from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.plugins import Registry, load_registry
+from irconv.runtime.base import Runner
+from irconv.runtime.reference import open_reference
+from irconv.runtime.remote import RemoteRunner
+from irconv.shapes import DimRange, parse_input, parse_shapes
+from irconv.spec import parse_spec
+from irconv.verify.data import load_data
+from irconv.verify.golden import Golden, load_golden, save_golden
+from irconv.verify.inputs import sample_plans
+from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
+from irconv.verify.tolerance import Tolerance, derive_tolerances
+from irconv.verify.verifier import Verification, judge
+from irconv.worker import Worker
+
+__all__ = ["CompileResult", "Progress", "TargetResult", "compile_model"]
+
+Progress = Callable[[str], None]
+"""Called with one line at the start of each stage."""
+
+
+@dataclass
+class TargetResult:
+    """What became of one target.
+
+    Attributes:
+        target: Spec text of the target.
+        directory: The published bundle; None if nothing was published.
+        manifest: The manifest as written, or as it would have been.
+        error: Why nothing was published, or why the build is no success.
+    """
+
+    target: str
+    directory: Path | None = None
+    manifest: dict[str, Any] | None = None
+    error: IrconvError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of this target alone."""
+        return ExitCode.OK if self.error is None else self.error.exit_code
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return {
+            "target": self.target,
+            "exit_code": int(self.exit_code),
+            "directory": None if self.directory is None else str(self.directory),
+            "manifest": self.manifest,
+            "error": None if self.error is None else self.error.to_json(),
+        }
+
+
+@dataclass
+class CompileResult:
+    """What a compilation made.
+
+    Attributes:
+        targets: One result a target, in the order asked for.
+        passes: Records of the target-independent pipeline.
+        skipped: With target ``all``: targets that are not available here, with the reason.
+    """
+
+    targets: list[TargetResult]
+    passes: list[PassRecord]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """OK if every target is done and verified, else the code of the first that is not."""
+        codes = (result.exit_code for result in self.targets)
+        return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return {
+            "exit_code": int(self.exit_code),
+            "targets": [result.to_json() for result in self.targets],
+            "passes": [record.to_json() for record in self.passes],
+            "skipped": self.skipped,
+        }
+
+
+def compile_model(
+    source: str,
+    output: Path | None,
+    options: CompileOptions,
+    *,
+    registry: Registry | None = None,
+    progress: Progress = lambda _: None,
+) -> CompileResult:
+    """Compile ``source`` for every target of ``options`` into ``output``.
+
+    Args:
+        source: Path of a model, or ``module:factory`` with ``options.trust``.
+        output: Folder for the bundles; None checks everything and writes nothing (dry run).
+        options: Targets and everything else.
+        registry: Plugins to use; None loads the installed ones.
+        progress: Called at the start of each stage.
+
+    Raises:
+        InputError: If the model, the data or an option cannot be used.
+        MissingError: If a target or framework is not installed.
+        BackendError: If the source cannot be run, so that there is nothing to compare with.
+    """
+    registry = registry or load_registry()
+    backends, skipped = _choose_backends(registry, options.targets)
+    with contextlib.ExitStack() as stack:
+        build = _Build(source, output, options, registry, progress, stack)
+        build.load()
+        build.take_goldens()
+        build.optimize()
+        names = _directory_names(backends)
+        results = [
+            build.target(backend, name) for backend, name in zip(backends, names, strict=True)
+        ]
+        return CompileResult(results, build.records, skipped)
+
+
+def _choose_backends(
+    registry: Registry, targets: Sequence[str]
+) -> tuple[list[Backend], dict[str, str]]:
+    if not targets:
+        raise UsageError("no target is given", hint="add --target, for example --target onnx")
+    backends: list[Backend] = []
+    skipped: dict[str, str] = {}
+    for text in targets:
+        if text == "all":
+            for cls in registry.backends().values():
+                availability = cls().available()
+                if availability.ok:
+                    backends.append(cls())
+                else:
+                    skipped[cls.name] = f"{availability.detail}; {availability.way_out}"
+            continue
+        backend = registry.build_backend(parse_spec(text))
+        availability = backend.available()
+        if not availability.ok:
+            raise MissingError(
+                f"target {text!r} cannot be built here: {availability.detail}",
+                where=f"target {text}",
+                hint=availability.way_out,
+            )
+        backends.append(backend)
+    duplicates = {str(backend) for backend in backends if backends.count(backend) > 1}
+    if duplicates:
+        raise UsageError(f"target {sorted(duplicates)[0]!r} is given twice")
+    return backends, skipped
+
+
+def _directory_names(backends: Sequence[Backend]) -> list[str]:
+    """Return the target's name for each, made unique by its options where needed."""
+    names = [backend.name for backend in backends]
+    slugs = [
+        "-".join(filter(None, "".join(c if c.isalnum() else " " for c in str(backend)).split()))
+        for backend in backends
+    ]
+    return [
+        name if names.count(name) == 1 else slug for name, slug in zip(names, slugs, strict=True)
+    ]
+
+
+class _Build:
+    """One compilation: the state that its stages hand on."""
+
+    def __init__(
+        self,
+        source: str,
+        output: Path | None,
+        options: CompileOptions,
+        registry: Registry,
+        progress: Progress,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.source = source
+        self.output = output
+        self.options = options
+        self.registry = registry
+        self.progress = progress
+        self.stack = stack
+        self.shapes: dict[str, DimRange] = parse_shapes(options.shapes)
+        self.inputs = [parse_input(text) for text in options.inputs]
+        self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-")))
+        self.seconds: dict[str, float] = {}
+        self.worker_peak = 0
+        self.records: list[PassRecord] = []
+        self.effects: dict[str, float] = {}
+        self.imported: Imported
+        self.original: ir.Model
+        self.model: ir.Model
+        self.golden: Golden | None = None
+        self.pipeline: list[Pass] = []
+        self._tolerances: dict[Precision, dict[str, Tolerance]] = {}
+
+    @contextlib.contextmanager
+    def timed(self, stage: str, message: str) -> Iterator[None]:
+        """Report the stage and add its wall time to ``seconds``."""
+        self.progress(message)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def open_reference(self, model: ir.Model) -> RemoteRunner:
+        """Open an IR model in the reference runtime, in a worker."""
+        return open_reference(model, limits=self.options.limits(), optimize=False)
+
+    def load(self) -> None:
+        """Bring the source into the IR, and build the pipeline so that its errors come first."""
+        options = self.options
+        self.pipeline = resolve_pipeline(
+            self.registry,
+            options.level,
+            options.passes,
+            options.quantize,
+            options.prune,
+            self.shapes,
+        )
+        frontend = choose_frontend(self.registry, self.source)
+        directory = self.scratch / "frontend"
+        directory.mkdir()
+        request = ImportRequest(
+            directory=directory,
+            limits=options.limits(),
+            trust=options.trust,
+            inputs=self.inputs,
+            shapes=self.shapes,
+        )
+        with self.timed("frontend", f"reading {self.source} ({frontend.name})"):
+            self.imported = frontend.load(self.source, request)
+        self.stack.callback(self.imported.close)
+        self.model = self.imported.model
+        self.original = self.model.clone()
+
+    def take_goldens(self) -> None:
+        """Take inputs and the source framework's outputs, unless nothing will be run."""
+        if self.output is None:
+            return
+        with self.timed("verify", "running the source for golden outputs"):
+            self.golden = (
+                load_golden(Path(self.options.golden))
+                if self.options.golden
+                else record_golden(
+                    self.imported,
+                    options=self.options,
+                    shapes=self.shapes,
+                )
+            )
+
+    def optimize(self) -> None:
+        """Run the target-independent pipeline."""
+        samples = self.golden.inputs if self.golden else ()
+        observers: list[Observer] = []
+        accuracy = AccuracyObserver(self.open_reference, samples)
+        if samples:
+            observers.append(accuracy)
+            if self.options.verify_each:
+                observers.append(VerifyObserver(self.open_reference, samples))
+        if self.options.dump_ir:
+            observers.append(DumpObserver(Path(self.options.dump_ir)))
+        context = PassContext(
+            calibration=samples, open_reference=self.open_reference, shapes=self.shapes
+        )
+        manager = PassManager(
+            self.pipeline,
+            strict=self.options.strict,
+            max_rounds=MAX_ROUNDS,
+            observers=observers,
+        )
+        with self.timed("passes", f"optimizing ({len(self.pipeline)} passes)"):
+            result = manager.run(self.model, context)
+        self.model, self.records = result.model, result.records
+        self.pipeline = manager.passes
+        self.effects = dict(accuracy.effects)
+
+    def target(self, backend: Backend, name: str) -> TargetResult:
+        """Build one target; its failure is a result and does not stop the others."""
+        result = TargetResult(str(backend))
+        seconds = dict(self.seconds)
+        try:
+            legalized, records, specs = self._legalize(backend)
+            if self.output is not None:
+                self._emit_and_verify(backend, name, legalized, records, specs, result)
+        except IrconvError as error:
+            result.error = error
+        self.seconds = seconds
+        return result
+
+    def _legalize(self, backend: Backend) -> tuple[ir.Model, list[PassRecord], list[str]]:
+        with self.timed("legalize", f"{backend.name}: fitting the graph to the target"):
+            passes = build_pipeline(self.registry, backend.legalization())
+            context = PassContext(
+                abilities=backend.abilities(),
+                calibration=self.golden.inputs if self.golden else (),
+                open_reference=self.open_reference,
+                shapes=self.shapes,
+            )
+            manager = PassManager(passes, strict=True)
+            result = manager.run(self.model.clone(), context)
+            diagnostics = backend.check(result.model, self.shapes)
+        if diagnostics:
+            raise UnsupportedError(str(backend), diagnostics, where=f"target {backend.name}")
+        return result.model, result.records, [str(pass_) for pass_ in manager.passes]
+
+    def _emit_and_verify(
+        self,
+        backend: Backend,
+        name: str,
+        model: ir.Model,
+        records: list[PassRecord],
+        specs: list[str],
+        result: TargetResult,
+    ) -> None:
+        assert self.output is not None
+        assert self.golden is not None
+        final = self.output / name
+        with contextlib.ExitStack() as stack:
+            staging = stack.enter_context(staging_directory(final))
+            worker = stack.enter_context(
+                Worker(
+                    "irconv.runtime.service:BackendService",
+                    {"target": str(backend)},
+                    limits=self.options.limits(backend.name),
+                    label=f"backend {backend.name}",
+                )
+            )
+            with self.timed("emit", f"{backend.name}: emitting the artifact"):
+                artifact = self._emit(worker, model, staging, name)
+            with self.timed("verify", f"{backend.name}: running it against the goldens"):
+                verification, ran = self._verify(worker, staging, artifact)
+            self.worker_peak = max(self.worker_peak, worker.peak_rss_bytes)
+            worker.close()
+            save_golden(staging / GOLDEN, self.golden)
+            facts = self._facts(backend, records, specs, verification.to_json() | {"ran": ran})
+            result.manifest = write_manifest(staging, facts, artifact)
+            if verification.verdict == "fail":
+                result.error = MismatchError(
+                    f"target {result.target}: {verification.reason}",
+                    where="verification",
+                    hint="see which output differs above; --allow-mismatch publishes it all "
+                    "the same, --verify-each names the pass that broke it",
+                )
+            if result.error is None or self.options.allow_mismatch:
+                publish_directory(staging, final)
+                result.directory = final
+
+    def _emit(self, worker: Worker, model: ir.Model, staging: Path, name: str) -> Artifact:
+        handed = self.scratch / f"{name}-legalized"
+        handed.mkdir()
+        path = handed / "model.onnx"
+        save_model(model, path)
+        shapes = {
+            dim: (bounds.minimum, bounds.best, bounds.maximum)
+            for dim, bounds in self.shapes.items()
+        }
+        document = worker.call("emit", model=str(path), directory=str(staging), shapes=shapes)
+        return Artifact.from_json(document)
+
+    def _verify(
+        self, worker: Worker, staging: Path, artifact: Artifact
+    ) -> tuple[Verification, dict[str, str]]:
+        assert self.golden is not None
+        worker.call("open", directory=str(staging), artifact=artifact.to_json())
+        with RemoteRunner(worker, owns_worker=False) as runner:
+            actual = runner.run_all(self.golden.inputs)
+            level, ran = runner.level, runner.describe()
+        tolerances = self._derive(artifact.precision)
+        verification = judge(
+            self.golden, actual, tolerances, level=level, reference=self.golden.reference
+        )
+        return verification, ran
+
+    def _derive(self, precision: Precision) -> dict[str, Tolerance]:
+        if precision not in self._tolerances:
+            assert self.golden is not None
+            self._tolerances[precision] = derive_tolerances(
+                self.original,
+                self.golden,
+                precision,
+                self.open_reference,
+                lossy_effect=self.effects,
+            )
+        return self._tolerances[precision]
+
+    def _facts(
+        self,
+        backend: Backend,
+        records: list[PassRecord],
+        specs: list[str],
+        verification: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        source = self.imported.source
+        seconds = {
+            stage: round(self.seconds.get(stage, 0.0), 3)
+            for stage in ("frontend", "passes", "legalize", "emit", "verify")
+        }
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {
+            "target": str(backend),
+            "source": source.to_json(),
+            "inputs": [spec.to_json() for spec in input_specs(self.original)],
+            "outputs": [spec.to_json() for spec in output_specs(self.original)],
+            "pipeline": [*(str(pass_) for pass_ in self.pipeline), *specs],
+            "passes": [record.to_json() for record in [*self.records, *records]],
+            "verification": verification,
+            "environment": environment(_DISTRIBUTIONS + (f"irconv-{backend.name}",)),
+            "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
+            "peak_rss_bytes": max(peak * unit, self.worker_peak),
+        }
+
+
+_DISTRIBUTIONS = (
+    "irconv", "ml_dtypes", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "openvino",
+    "tensorrt-rtx-cu13", "torch",
+)  # fmt: skip
+
+
+def record_golden(
+    imported: Imported, *, options: CompileOptions, shapes: Mapping[str, DimRange]
+) -> Golden:
+    """Run the source framework on the user's data, or on generated inputs that it takes.
+
+    Raises:
+        InputError: If the data do not fit the model.
+        BackendError: If the source does not run on any of the generated inputs.
+    """
+    model = imported.model
+    with imported.open_reference() as reference:
+        if options.data:
+            samples: Sequence[Mapping[str, Any]] = load_data(Path(options.data), input_specs(model))
+            return Golden(
+                list(samples), run_all(reference, samples), "data", None, reference.describe()
+            )
+        failure: BackendError | None = None
+        inputs = [parse_input(text) for text in options.inputs]
+        for plan in sample_plans(model, shapes, inputs, options.samples, options.seed):
+            samples = [*imported.example_feeds, *plan]
+            try:
+                outputs = run_all(reference, samples)
+            except BackendError as error:
+                failure = failure or error
+                continue
+            return Golden(list(samples), outputs, "generated", options.seed, reference.describe())
+    raise InputError(
+        f"the source does not run on generated inputs: {failure.what if failure else 'no inputs'}",
+        where="golden outputs",
+        hint="give real inputs with --data, or the sizes of its free dimensions with --shape",
+    )
+
+
+def run_all(runner: Runner, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Run every sample, in one exchange where the runner lives in a worker."""
+    if isinstance(runner, RemoteRunner):
+        return runner.run_all(samples)
+    return [runner.run(sample) for sample in samples]

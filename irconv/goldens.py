@@ -1,0 +1,160 @@
+"""Golden files for a team's own continuous integration: record, check, diff.
+
+A golden folder holds inputs and the *source* framework's outputs, with the tolerance that the
+model's own noise floor gives. It is recorded once, committed, and checked on every change.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from irconv.bundle import MANIFEST, open_bundle
+from irconv.compiler import record_golden, run_all
+from irconv.config import CompileOptions
+from irconv.deploy import open_artifact
+from irconv.errors import InputError
+from irconv.frontends.base import Imported, ImportRequest
+from irconv.frontends.choose import choose_frontend
+from irconv.graph.atomic import publish_directory, staging_directory
+from irconv.plugins import load_registry
+from irconv.runtime.reference import open_reference
+from irconv.shapes import parse_input, parse_shapes
+from irconv.verify.golden import Golden, assert_discriminating, load_golden, save_golden
+from irconv.verify.metrics import compare_outputs
+from irconv.verify.precision import model_precision
+from irconv.verify.tolerance import Tolerance, derive_tolerances
+from irconv.verify.verifier import Verification, judge
+
+__all__ = ["check_golden", "diff_goldens", "record"]
+
+_TOLERANCES = "tolerances.json"
+
+
+def _import(source: str, options: CompileOptions, directory: Path) -> Imported:
+    frontend = choose_frontend(load_registry(), source)
+    request = ImportRequest(
+        directory=directory,
+        limits=options.limits(),
+        trust=options.trust,
+        inputs=[parse_input(text) for text in options.inputs],
+        shapes=parse_shapes(options.shapes),
+    )
+    return frontend.load(source, request)
+
+
+def record(source: str, directory: Path, options: CompileOptions) -> Golden:
+    """Record goldens of ``source`` into ``directory``, replacing what was there.
+
+    Raises:
+        InputError: If the golden would prove nothing: NaN, constant outputs, or outputs that a
+            changed weight does not move.
+    """
+    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
+        imported = _import(source, options, Path(scratch))
+        try:
+            golden = record_golden(imported, options=options, shapes=parse_shapes(options.shapes))
+            model = imported.model
+
+            def reference(model: Any) -> Any:
+                return open_reference(model, limits=options.limits(), optimize=False)
+
+            tolerances = derive_tolerances(model, golden, model_precision(model), reference)
+            judged = judge(golden, golden.outputs, tolerances, level="none", reference={})
+            if judged.verdict != "pass":
+                raise InputError(f"this golden would prove nothing: {judged.reason}", where="golden")
+            assert_discriminating(model, golden, reference, tolerances)
+        finally:
+            imported.close()
+    with staging_directory(directory) as staging:
+        save_golden(staging, golden)
+        document = {
+            name: {"value": tolerance.value, "basis": tolerance.basis}
+            for name, tolerance in tolerances.items()
+        }
+        (staging / _TOLERANCES).write_text(json.dumps(document, indent=2) + "\n")
+        publish_directory(staging, directory)
+    return golden
+
+
+def load_tolerances(directory: Path) -> dict[str, Tolerance]:
+    """Return the tolerances recorded beside a golden.
+
+    Raises:
+        InputError: If they are missing or broken.
+    """
+    path = directory / _TOLERANCES
+    try:
+        document = json.loads(path.read_text())
+        return {
+            name: Tolerance(float(entry["value"]), str(entry["basis"]))
+            for name, entry in document.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"cannot read {path}: {error}",
+            where="golden",
+            hint="record it with `irconv golden record MODEL -o DIR`",
+        ) from error
+
+
+def check_golden(directory: Path, subject: str, options: CompileOptions) -> Verification:
+    """Run a model or a bundle on recorded inputs and compare with the recorded outputs.
+
+    A bundle's own manifest says how much wider than the source's noise its tolerance is.
+
+    Args:
+        directory: A recorded golden.
+        subject: Path of a bundle, or a model as for ``compile``.
+        options: ``trust``, limits and shapes.
+    """
+    golden = load_golden(directory)
+    tolerances = load_tolerances(directory)
+    if (Path(subject) / MANIFEST).is_file():
+        bundle = open_bundle(subject)
+        with open_artifact(bundle, limits=options.limits()) as runner:
+            actual = runner.run_all(golden.inputs)
+            level = runner.level
+        tolerances = _widest(tolerances, bundle.manifest["verification"]["outputs"])
+        return judge(golden, actual, tolerances, level=level, reference=golden.reference)
+    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
+        imported = _import(subject, options, Path(scratch))
+        try:
+            with imported.open_reference() as reference:
+                actual = run_all(reference, golden.inputs)
+        finally:
+            imported.close()
+    return judge(golden, actual, tolerances, level="artifact", reference=golden.reference)
+
+
+def _widest(
+    tolerances: Mapping[str, Tolerance], outputs: list[Mapping[str, Any]]
+) -> dict[str, Tolerance]:
+    widest = dict(tolerances)
+    for entry in outputs:
+        recorded = widest.get(entry["name"])
+        if recorded is not None and float(entry["tolerance"]) > recorded.value:
+            widest[entry["name"]] = Tolerance(float(entry["tolerance"]), str(entry["basis"]))
+    return widest
+
+
+def diff_goldens(first: Path, second: Path) -> dict[str, Any]:
+    """Compare two recorded goldens: are the inputs the same, and how far apart the outputs?
+
+    Returns:
+        ``inputs_equal`` and, if they are, ``outputs`` with the metrics of each output.
+    """
+    one, two = load_golden(first), load_golden(second)
+    inputs_equal = len(one.inputs) == len(two.inputs) and all(
+        metrics.equal for metrics in compare_outputs(one.inputs, two.inputs).values()
+    )
+    if not inputs_equal:
+        return {"inputs_equal": False, "outputs": {}}
+    compared = compare_outputs(one.outputs, two.outputs)
+    return {
+        "inputs_equal": True,
+        "outputs": {name: metrics.to_json() for name, metrics in compared.items()},
+    }
