@@ -1,0 +1,155 @@
+"""``irconv compile``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from irconv.cli.options import (
+    changed_options,
+    json_option,
+    limit_options,
+    source_options,
+    target_option,
+)
+from irconv.cli.output import emit_json, human_bytes, print_table, progress
+from irconv.config import CompileOptions
+
+if TYPE_CHECKING:
+    from irconv.compiler import CompileResult, TargetResult
+
+
+@click.command("compile")
+@click.argument("model")
+@target_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build"),
+    show_default=True,
+    help="Folder for the bundles, one a target.",
+)
+@source_options
+@click.option(
+    "-O",
+    "level",
+    type=click.IntRange(0, 3),
+    help="Optimization level. [default: 2]",
+)
+@click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
+@click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
+@click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
+@click.option("--data", type=click.Path(), help="Real inputs: an .npz file, or a folder of them.")
+@click.option("--golden", type=click.Path(), help="Recorded goldens to judge by.")
+@click.option("--samples", type=click.IntRange(1, 100), help="Generated samples. [default: 3]")
+@click.option("--seed", type=int, help="Seed of generated inputs. [default: 0]")
+@click.option("--dry-run", is_flag=True, help="Check everything, build and write nothing.")
+@click.option("--offline", is_flag=True, help="Forbid the network; irconv itself never uses it.")
+@click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
+@click.option("--verify-each", is_flag=True, help="Run the model before and after every pass.")
+@click.option("--dump-ir", type=click.Path(), help="Folder for the IR text after each pass.")
+@click.option("--allow-mismatch", is_flag=True, help="Publish even if outputs differ.")
+@click.option(
+    "--python",
+    "interpreters",
+    multiple=True,
+    metavar="TARGET=PATH",
+    help="Interpreter of another environment for a target's worker.",
+)
+@limit_options
+@click.option("--config", type=click.Path(path_type=Path), help="Take options from a file.")
+@click.option("--save-config", type=click.Path(path_type=Path), help="Write the options to a file.")
+@json_option
+def command(
+    model: str,
+    output: Path,
+    dry_run: bool,
+    offline: bool,
+    interpreters: tuple[str, ...],
+    config: Path | None,
+    save_config: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Compile MODEL for one or more targets, and prove each artifact.
+
+    MODEL is a path (.onnx, .pt2) or, with --trust, package.module:factory.
+    """
+    options = CompileOptions.load(config) if config else CompileOptions()
+    python = dict(_interpreter(text) for text in interpreters)
+    options = dataclasses.replace(options, **changed_options(**given, python=python or None))
+    if save_config:
+        options.save(save_config)
+    if offline:
+        _forbid_network()
+    from irconv.compiler import compile_model
+
+    with progress(quiet=as_json) as show:
+        result = compile_model(model, None if dry_run else output, options, progress=show)
+    if as_json:
+        emit_json(result.to_json())
+    else:
+        _print(result, dry_run=dry_run)
+    return int(result.exit_code)
+
+
+def _interpreter(text: str) -> tuple[str, str]:
+    target, separator, path = text.partition("=")
+    if not separator or not target or not path:
+        raise click.UsageError(f"--python {text!r} is not of the form TARGET=PATH")
+    return target, path
+
+
+def _forbid_network() -> None:
+    import os
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
+        os.environ[name] = "1"
+
+
+def _print(result: CompileResult, *, dry_run: bool) -> None:
+    for record in result.passes:
+        if record.error:
+            click.echo(f"warning: pass {record.spec} was rolled back: {record.error}", err=True)
+    for name, reason in result.skipped.items():
+        click.echo(f"skipped {name}: {reason}", err=True)
+    if dry_run:
+        rows = [[target.target, _verdict(target, "can be built")] for target in result.targets]
+        print_table(["target", "verdict"], rows)
+    else:
+        print_table(
+            ["target", "artifact", "size", "verdict", "level", "max abs error", "tolerance"],
+            [_row(target) for target in result.targets],
+        )
+    for target in result.targets:
+        if target.error is not None:
+            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            click.echo(str(target.error), err=True)
+
+
+def _verdict(target: TargetResult, otherwise: str) -> str:
+    return otherwise if target.error is None else target.error.kind
+
+
+def _row(target: TargetResult) -> list[str]:
+    if target.manifest is None:
+        return [target.target, "-", "-", _verdict(target, "-"), "-", "-", "-"]
+    verification = target.manifest["verification"]
+    artifact = target.manifest["artifact"]
+    outputs = [entry for entry in verification["outputs"] if entry["max_abs"] is not None]
+    worst = max(outputs, key=lambda entry: float(entry["max_abs"]), default=None)
+    size = sum(entry["bytes"] for entry in artifact["files"])
+    place = str(target.directory / artifact["main"]) if target.directory else "not published"
+    return [
+        target.target,
+        place,
+        human_bytes(size),
+        verification["verdict"],
+        verification["level"],
+        f"{float(worst['max_abs']):.2g}" if worst else "-",
+        f"{float(worst['tolerance']):.2g}" if worst else "-",
+    ]

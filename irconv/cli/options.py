@@ -1,0 +1,92 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from irconv.config import CompileOptions, parse_bytes
+
+__all__ = ["changed_options", "json_option", "limit_options", "source_options", "target_option"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Size(click.ParamType):
+    """A size in bytes, such as ``4GiB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return value if isinstance(value, int) else parse_bytes(value)
+
+
+def json_option(function: _F) -> _F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
+        function
+    )
+
+
+def target_option(function: _F) -> _F:
+    """Add ``--target``, which may be repeated."""
+    return click.option(
+        "-t",
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="T",
+        help="Target, such as onnx, openvino or trt{precision=fp16,sm=89}; may be repeated; "
+        "'all' stands for every target that can be built here.",
+    )(function)
+
+
+def source_options(function: _F) -> _F:
+    """Add the options that say how a source is read and on what it is run."""
+    for option in reversed(
+        (
+            click.option(
+                "--input",
+                "inputs",
+                multiple=True,
+                metavar="SPEC",
+                help="Shape and dtype of an input: 'x[1,3,224,224]{f32}'; may be repeated.",
+            ),
+            click.option(
+                "--shape",
+                "shapes",
+                multiple=True,
+                metavar="DIM=RANGE",
+                help="Range of a named dimension: batch=1..8@4, or batch=4 to bind it.",
+            ),
+            click.option(
+                "--trust",
+                is_flag=True,
+                help="Run code that the source names. Only for sources that you trust.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def limit_options(function: _F) -> _F:
+    """Add the limits of worker processes."""
+    function = click.option(
+        "--max-ram", type=_Size(), metavar="SIZE", help="Memory a worker may use, such as 4GiB."
+    )(function)
+    return click.option(
+        "--timeout", type=click.FloatRange(min=0.1), metavar="S", help="Seconds a step may take."
+    )(function)
+
+
+def changed_options(**given: Any) -> dict[str, Any]:
+    """Return the options that the user gave: those not None, empty or at their default."""
+    defaults = CompileOptions()
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and value != () and value != getattr(defaults, name)
+    }
