@@ -95,7 +95,9 @@ class CompileOptions:
         try:
             path.write_text(json.dumps(document, indent=2) + "\n")
         except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}", where="--save-config") from error
+            raise InputError(
+                f"cannot write {path}: {error.strerror}", where="--save-config"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> Self:

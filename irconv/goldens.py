@@ -31,6 +31,7 @@ from irconv.verify.verifier import Verification, judge
 
 __all__ = ["check_golden", "diff_goldens", "record"]
 
+GOLDEN_INDEX = "golden.json"
 _TOLERANCES = "tolerances.json"
 
 
@@ -65,7 +66,9 @@ def record(source: str, directory: Path, options: CompileOptions) -> Golden:
             tolerances = derive_tolerances(model, golden, model_precision(model), reference)
             judged = judge(golden, golden.outputs, tolerances, level="none", reference={})
             if judged.verdict != "pass":
-                raise InputError(f"this golden would prove nothing: {judged.reason}", where="golden")
+                raise InputError(
+                    f"this golden would prove nothing: {judged.reason}", where="golden"
+                )
             assert_discriminating(model, golden, reference, tolerances)
         finally:
             imported.close()
@@ -76,7 +79,7 @@ def record(source: str, directory: Path, options: CompileOptions) -> Golden:
             for name, tolerance in tolerances.items()
         }
         (staging / _TOLERANCES).write_text(json.dumps(document, indent=2) + "\n")
-        publish_directory(staging, directory)
+        publish_directory(staging, directory, marker=GOLDEN_INDEX)
     return golden
 
 

@@ -54,10 +54,11 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="irconv")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; may stand anywhere.")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks; may stand anywhere."
+)
 def cli() -> None:
     """Compile trained models: one command, one bundle, one proof."""
-
 
 
 def _report(error: IrconvError, *, as_json: bool) -> None:

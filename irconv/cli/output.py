@@ -13,7 +13,6 @@ import click
 __all__ = ["emit_json", "human_bytes", "print_table", "progress"]
 
 
-
 def emit_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     click.echo(json.dumps(document, indent=2, allow_nan=False))

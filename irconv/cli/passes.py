@@ -34,7 +34,10 @@ def command(name: str | None, as_json: bool) -> None:
     else:
         print_table(
             ["pass", "effect", "what it does", "options"],
-            [[row["name"], row["effect"], row["summary"], " ".join(row["options"])] for row in rows],
+            [
+                [row["name"], row["effect"], row["summary"], " ".join(row["options"])]
+                for row in rows
+            ],
         )
 
 
@@ -42,9 +45,7 @@ def _facts(cls: type[Pass]) -> dict[str, Any]:
     from irconv.spec import field_types
 
     documentation = inspect.getdoc(cls) or ""
-    options = [
-        f"{field.name}={field.default}" for field in dataclasses.fields(cls) if field.init
-    ]
+    options = [f"{field.name}={field.default}" for field in dataclasses.fields(cls) if field.init]
     return {
         "name": cls.name,
         "effect": cls.effect,

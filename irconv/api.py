@@ -1,0 +1,136 @@
+"""The commands as typed functions: ``irconv.compile(model, targets=[...])`` and the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from irconv.bundle import open_bundle
+from irconv.checking import TargetCheck, check_model
+from irconv.compiler import CompileResult, Progress, compile_model
+from irconv.config import CompileOptions
+from irconv.deploy import BundleCheck, run_bundle, verify_bundle
+from irconv.goldens import check_golden, diff_goldens, record
+from irconv.inspection import inspect_path
+from irconv.optimize import OptimizeResult, optimize_model
+from irconv.passes.base import PassContext
+from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
+from irconv.plugins import load_registry
+from irconv.runtime.base import Feeds, Value
+from irconv.shapes import parse_shapes
+from irconv.verify.golden import Golden
+from irconv.verify.verifier import Verification
+
+__all__ = [
+    "check",
+    "compile",
+    "golden_check",
+    "golden_diff",
+    "golden_record",
+    "inspect",
+    "optimize",
+    "run",
+    "verify",
+]
+
+PathLike: TypeAlias = "str | Path"
+
+
+def _options(**given: Any) -> CompileOptions:
+    return dataclasses.replace(CompileOptions(), **given)
+
+
+def compile(
+    model: PathLike,
+    targets: Sequence[str],
+    output: PathLike | None = "build",
+    *,
+    progress: Progress = lambda _: None,
+    **options: Any,
+) -> CompileResult:
+    """Compile a model for one or more targets, and prove each artifact.
+
+    A target that fails is a result with its error; ``CompileResult.exit_code`` sums up.
+
+    Args:
+        model: Path of a model, or ``module:factory`` with ``trust=True``.
+        targets: Target specs, such as ``onnx`` or ``trt{precision=fp16,sm=89}``.
+        output: Folder for the bundles; None is a dry run.
+        progress: Called with one line at the start of each stage.
+        **options: Fields of :class:`irconv.config.CompileOptions`.
+
+    Raises:
+        InputError: If the model, the data or an option cannot be used.
+        MissingError: If a target or framework is not installed.
+    """
+    place = None if output is None else Path(output)
+    return compile_model(
+        str(model), place, _options(targets=tuple(targets), **options), progress=progress
+    )
+
+
+def check(model: PathLike, targets: Sequence[str], **options: Any) -> list[TargetCheck]:
+    """List what each target cannot express in a model; needs no target's SDK."""
+    return check_model(str(model), targets, _options(**options))
+
+
+def verify(bundle: PathLike, **options: Any) -> BundleCheck:
+    """Check a bundle's digests and run its artifact again against its goldens."""
+    return verify_bundle(open_bundle(bundle), limits=_options(**options).limits())
+
+
+def run(bundle: PathLike, inputs: Feeds, **options: Any) -> dict[str, Value]:
+    """Run a bundle's artifact on one sample.
+
+    Args:
+        bundle: Folder of the bundle.
+        inputs: An array for each input, in the source's layout and dtype.
+        **options: ``max_ram`` in bytes and ``timeout`` in seconds.
+    """
+    return run_bundle(open_bundle(bundle), [inputs], limits=_options(**options).limits())[0]
+
+
+def inspect(path: PathLike) -> dict[str, Any]:
+    """Return JSON-ready facts about a model or a bundle, executing nothing in it."""
+    return inspect_path(str(path))
+
+
+def optimize(
+    model: PathLike,
+    output: PathLike,
+    *,
+    level: int = 2,
+    passes: str | None = None,
+    quantize: str | None = None,
+    prune: str | None = None,
+    shapes: Sequence[str] = (),
+    strict: bool = False,
+) -> OptimizeResult:
+    """Run the pass pipeline alone, from an ONNX file to an ONNX file."""
+    ranges = parse_shapes(shapes)
+    pipeline = resolve_pipeline(load_registry(), level, passes, quantize, prune, ranges)
+    return optimize_model(
+        Path(model),
+        Path(output),
+        pipeline,
+        context=PassContext(shapes=ranges),
+        strict=strict,
+        max_rounds=MAX_ROUNDS,
+    )
+
+
+def golden_record(model: PathLike, output: PathLike, **options: Any) -> Golden:
+    """Record a model's inputs and its source framework's outputs into a golden folder."""
+    return record(str(model), Path(output), _options(**options))
+
+
+def golden_check(golden: PathLike, subject: PathLike, **options: Any) -> Verification:
+    """Run a model or a bundle on a golden's inputs and compare with its outputs."""
+    return check_golden(Path(golden), str(subject), _options(**options))
+
+
+def golden_diff(first: PathLike, second: PathLike) -> Mapping[str, Any]:
+    """Compare two golden folders."""
+    return diff_goldens(Path(first), Path(second))

@@ -1,0 +1,126 @@
+"""Preflight of a model for several targets at once, before anything is built.
+
+For every node of the source: supported as it is, legalized by a named pass, or unsupported
+with the reason and the way out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from irconv.backends.base import Backend
+from irconv.config import CompileOptions
+from irconv.errors import Diagnostic, IrconvError, UnsupportedError
+from irconv.frontends.base import ImportRequest
+from irconv.frontends.choose import choose_frontend
+from irconv.graph.walk import all_nodes
+from irconv.passes.base import PassContext
+from irconv.passes.manager import PassManager
+from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.plugins import Registry, load_registry
+from irconv.shapes import DimRange, parse_input, parse_shapes
+
+__all__ = ["TargetCheck", "check_model"]
+
+
+@dataclass
+class TargetCheck:
+    """What one target makes of a model.
+
+    Attributes:
+        target: Spec text of the target.
+        supported: Nodes that reach the target as they are, counted by operator.
+        legalized: For each legalization pass that changed the graph: nodes before and after.
+        diagnostics: Everything that the target cannot express.
+    """
+
+    target: str
+    supported: dict[str, int] = field(default_factory=dict)
+    legalized: dict[str, tuple[int, int]] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as a JSON object."""
+        return {
+            "target": self.target,
+            "ok": not self.diagnostics,
+            "supported": self.supported,
+            "legalized": {name: list(counts) for name, counts in self.legalized.items()},
+            "diagnostics": [asdict(diagnostic) for diagnostic in self.diagnostics],
+        }
+
+
+def check_model(
+    source: str,
+    targets: Sequence[str],
+    options: CompileOptions,
+    *,
+    registry: Registry | None = None,
+) -> list[TargetCheck]:
+    """Check a model against targets; no SDK needs to be installed.
+
+    Raises:
+        InputError: If the model cannot be read.
+        UsageError: If a target is unknown.
+    """
+    registry = registry or load_registry()
+    names = list(registry.backends()) if "all" in targets else list(targets)
+    backends = [registry.build_backend(name) for name in names]
+    shapes = parse_shapes(options.shapes)
+    pipeline = resolve_pipeline(
+        registry, options.level, options.passes, options.quantize, options.prune, shapes
+    )
+    frontend = choose_frontend(registry, source)
+    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
+        request = ImportRequest(
+            directory=Path(scratch),
+            limits=options.limits(),
+            trust=options.trust,
+            inputs=[parse_input(text) for text in options.inputs],
+            shapes=shapes,
+        )
+        imported = frontend.load(source, request)
+        try:
+            manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
+            model = manager.run(imported.model, PassContext(shapes=shapes)).model
+            return [_check(backend, model, shapes, registry) for backend in backends]
+        finally:
+            imported.close()
+
+
+def _check(
+    backend: Backend, model: ir.Model, shapes: dict[str, DimRange], registry: Registry
+) -> TargetCheck:
+    result = TargetCheck(str(backend))
+    context = PassContext(abilities=backend.abilities(), shapes=shapes)
+    manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
+    try:
+        outcome = manager.run(model.clone(), context)
+        result.diagnostics = backend.check(outcome.model, shapes)
+    except UnsupportedError as error:
+        result.diagnostics = list(error.diagnostics)
+        return result
+    except IrconvError as error:
+        result.diagnostics = [Diagnostic("LEGALIZE", error.what, way_out=error.hint)]
+        return result
+    result.legalized = {
+        record.name: (record.nodes_before, record.nodes_after)
+        for record in outcome.records
+        if record.modified
+    }
+    refused = {diagnostic.node for diagnostic in result.diagnostics if diagnostic.node}
+    result.supported = dict(
+        Counter(
+            f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+            for node in all_nodes(outcome.model)
+            if node.name not in refused
+        ).most_common()
+    )
+    return result

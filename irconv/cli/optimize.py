@@ -1,0 +1,73 @@
+"""``irconv optimize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from irconv.cli.options import json_option
+from irconv.cli.output import emit_json, human_bytes, progress
+
+
+@click.command("optimize")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The .onnx file to write; large weights go beside it.",
+)
+@click.option("-O", "level", type=click.IntRange(0, 3), default=2, show_default=True, help="Level.")
+@click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
+@click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
+@click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
+@click.option("--shape", "shapes", multiple=True, metavar="DIM=N", help="Bind a dimension.")
+@click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
+@click.option("--dump-ir", type=click.Path(path_type=Path), help="Folder for the IR after passes.")
+@json_option
+def command(
+    model: Path,
+    output: Path,
+    level: int,
+    passes: str | None,
+    quantize: str | None,
+    prune: str | None,
+    shapes: tuple[str, ...],
+    strict: bool,
+    dump_ir: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the pass pipeline alone on MODEL (.onnx). Nothing is run or compared."""
+    from irconv.optimize import optimize_model
+    from irconv.passes.base import PassContext
+    from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
+    from irconv.plugins import load_registry
+    from irconv.shapes import parse_shapes
+    from irconv.verify.observers import DumpObserver
+
+    ranges = parse_shapes(shapes)
+    pipeline = resolve_pipeline(load_registry(), level, passes, quantize, prune, ranges)
+    with progress(quiet=as_json) as show:
+        show(f"optimizing {model}")
+        result = optimize_model(
+            model,
+            output,
+            pipeline,
+            context=PassContext(shapes=ranges),
+            strict=strict,
+            observers=[DumpObserver(dump_ir)] if dump_ir else [],
+            max_rounds=MAX_ROUNDS,
+        )
+    if as_json:
+        emit_json(result.to_json())
+        return
+    for record in result.records:
+        if record.error:
+            click.echo(f"warning: pass {record.spec} was rolled back: {record.error}", err=True)
+    click.echo(
+        f"{output}: {result.nodes_before} -> {result.nodes_after} nodes, "
+        f"{human_bytes(result.bytes_before)} -> {human_bytes(result.bytes_after)}, "
+        f"{result.seconds:.2f} s"
+    )
