@@ -1,0 +1,134 @@
+"""The pipelines behind ``-O``, ``--passes``, ``--quantize`` and ``--prune``.
+
+Everything here is spec text, so what a build ran can be logged, put in a manifest and pasted
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from irconv.errors import UsageError
+from irconv.spec import Spec, parse_pipeline, parse_spec
+
+if TYPE_CHECKING:
+    from irconv.passes.base import Pass
+    from irconv.plugins import Registry
+    from irconv.shapes import DimRange
+
+__all__ = [
+    "DEFAULT_LEVEL",
+    "MAX_ROUNDS",
+    "build_pipeline",
+    "default_pipeline",
+    "resolve_pipeline",
+]
+
+DEFAULT_LEVEL = 2
+MAX_ROUNDS = 4
+"""How often a pipeline may repeat while some pass still changes the model."""
+
+_CLEAN_UP_FIRST = ("eliminate-identity", "eliminate-no-op", "fold-constants")
+_CLEAN_UP_LAST = (
+    "dedup-initializers",
+    "eliminate-common-subexpressions",
+    "eliminate-dead-code",
+)
+_LEVELS: tuple[tuple[str, ...], ...] = (
+    (),
+    (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
+    ("infer-shapes", *_CLEAN_UP_FIRST, "fuse-conv-batchnorm", *_CLEAN_UP_LAST),
+)
+_QUANTIZE_RECIPES: Mapping[str, str] = {"weights-int8": "quantize-weights"}
+_QUANTIZE_PREFIX = "quantize-"
+_PRUNE_PREFIX = "prune-"
+
+
+def default_pipeline(level: int) -> tuple[str, ...]:
+    """Return the pass specs of an optimization level.
+
+    ``-O0`` runs nothing. ``-O1`` cleans up without changing a bit of any output. ``-O2``, the
+    default, adds shape inference and rewrites that are exact in real arithmetic but may round
+    differently. ``-O3`` is the same as ``-O2``: no pass that looks at the target exists yet.
+
+    Raises:
+        UsageError: If the level is not 0 to 3.
+    """
+    if not 0 <= level <= 3:
+        raise UsageError(f"there is no optimization level {level}", hint="use -O 0, 1, 2 or 3")
+    return _LEVELS[min(level, DEFAULT_LEVEL)]
+
+
+def build_pipeline(registry: Registry, specs: Sequence[str | Spec]) -> list[Pass]:
+    """Build one pass per spec, in the given order.
+
+    Raises:
+        UsageError: If a name or an option is unknown.
+    """
+    return [registry.build_pass(spec) for spec in specs]
+
+
+def resolve_pipeline(
+    registry: Registry,
+    level: int,
+    passes: str | None = None,
+    quantize: str | None = None,
+    prune: str | None = None,
+    shapes: Mapping[str, DimRange] | None = None,
+) -> list[Pass]:
+    """Return the passes that the command line's options ask for.
+
+    Dimensions are bound first; then come the passes of the level, or those of ``passes``
+    instead; then pruning, and last quantization, which stores the pruned weights.
+
+    Args:
+        registry: Where the passes are looked up.
+        level: Optimization level, 0 to 3.
+        passes: Pipeline text that replaces the level's passes; blank text is an empty pipeline.
+        quantize: ``weights-int8`` or the spec of a pass named ``quantize-*``.
+        prune: ``magnitude{sparsity=0.5}`` or the spec of a pass named ``prune-*``.
+        shapes: Ranges of named dimensions; those with one size left are bound.
+
+    Raises:
+        UsageError: If a text cannot be read, or names an unknown pass, recipe or option.
+    """
+    specs: list[str | Spec] = []
+    if any(extent.bound for extent in (shapes or {}).values()):
+        specs.append("bind-shapes")
+    specs += default_pipeline(level) if passes is None else parse_pipeline(passes)
+    if prune is not None:
+        specs.append(_prune_spec(registry, prune))
+    if quantize is not None:
+        specs.append(_quantize_spec(registry, quantize))
+    return build_pipeline(registry, specs)
+
+
+def _quantize_spec(registry: Registry, text: str) -> Spec:
+    asked = parse_spec(text)
+    name = _QUANTIZE_RECIPES.get(asked.name, asked.name)
+    _require(registry, "--quantize", text, name, _QUANTIZE_PREFIX, _QUANTIZE_RECIPES)
+    return Spec(name, asked.options)
+
+
+def _prune_spec(registry: Registry, text: str) -> Spec:
+    asked = parse_spec(text)
+    name = asked.name.removeprefix(_PRUNE_PREFIX)
+    _require(registry, "--prune", text, _PRUNE_PREFIX + name, _PRUNE_PREFIX, {})
+    return Spec(_PRUNE_PREFIX + name, asked.options)
+
+
+def _require(
+    registry: Registry,
+    option: str,
+    text: str,
+    name: str,
+    prefix: str,
+    recipes: Mapping[str, str],
+) -> None:
+    known = [known for known in registry.passes() if known.startswith(prefix)]
+    if name not in known:
+        raise UsageError(
+            f"{option} {text!r}: there is no such recipe or pass",
+            hint="known: " + ", ".join([*recipes, *sorted(known)]),
+        )
