@@ -6,13 +6,12 @@ Only files that irconv wrote itself are opened here, never a user's path.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from irconv.errors import BackendError, Diagnostic, UnsupportedError
-from irconv.runtime.base import Array, Feeds, Runner, Value
-from irconv.runtime.values import dtype_name, numpy_dtype
+from irconv.runtime.base import Feeds, Runner, Value
+from irconv.runtime.ort_values import from_ort, to_ort
 
 __all__ = ["OnnxRuntimeRunner"]
 
@@ -44,40 +43,31 @@ class OnnxRuntimeRunner(Runner):
             )
         except Exception as error:
             raise _load_error(error) from error
-        self._types = {entry.name: str(entry.type) for entry in self._session.get_inputs()}
-        self._outputs = [entry.name for entry in self._session.get_outputs()]
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        outputs = self._session.get_outputs()
+        self._outputs = [entry.name for entry in outputs]
+        self._tensors_only = all(str(entry.type).startswith("tensor(") for entry in outputs)
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
-        given = {name: self._to_ort(value) for name, value in feeds.items() if name in self._types}
+        given = {name: value for name, value in feeds.items() if name in self._inputs}
         try:
-            results = (
-                self._session.run_with_ort_values(self._outputs, given)
-                if all(
-                    not isinstance(value, (list, dict)) and value is not None
-                    for value in feeds.values()
-                )
-                else None
-            )
-            if results is None:
-                plain = self._session.run(self._outputs, dict(feeds))
-                return dict(zip(self._outputs, plain, strict=True))
+            return dict(zip(self._outputs, self._compute(given), strict=True))
         except Exception as error:
             raise BackendError(f"ONNX Runtime: {error}", where="run") from error
-        return {name: _from_ort(value) for name, value in zip(self._outputs, results, strict=True)}
 
-    def _to_ort(self, value: Value) -> Any:
-        import onnxruntime
-
-        if not isinstance(value, np.ndarray):
-            return value
-        name = dtype_name(value.dtype)
-        if name in _ONNX_TYPES:
-            bits = np.ascontiguousarray(value).view(
-                np.uint8 if value.dtype.itemsize == 1 else np.uint16
-            )
-            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _ONNX_TYPES[name])
-        return onnxruntime.OrtValue.ortvalue_from_numpy(value)
+    def _compute(self, feeds: Feeds) -> list[Value]:
+        arrays = {
+            name: value
+            for name, value in feeds.items()
+            if isinstance(value, np.ndarray) and value.dtype.kind not in "OUS"
+        }
+        if self._tensors_only and len(arrays) == len(feeds):
+            given = {name: to_ort(array) for name, array in arrays.items()}
+            values = self._session.run_with_ort_values(self._outputs, given)
+            return [from_ort(value) for value in values]
+        results: list[Value] = self._session.run(self._outputs, dict(feeds))
+        return results
 
     def describe(self) -> dict[str, str]:
         """Return what runs the model."""
@@ -93,24 +83,6 @@ class OnnxRuntimeRunner(Runner):
     def close(self) -> None:
         """Free the session."""
         del self._session
-
-
-def _onnx_types() -> dict[str, int]:
-    import onnx_ir as ir
-
-    names = ("bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
-    return {name: int(ir.DataType.from_numpy(numpy_dtype(name))) for name in names}
-
-
-_ONNX_TYPES = _onnx_types()
-
-
-def _from_ort(value: Any) -> Value:
-    if not value.is_tensor():
-        result: Value = value.numpy()
-        return result
-    array: Array = value.numpy()
-    return array
 
 
 def _load_error(error: Exception) -> Exception:

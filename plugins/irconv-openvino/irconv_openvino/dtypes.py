@@ -24,6 +24,9 @@ ELEMENT_TYPES: dict[str, str] = {
     "uint8": "u8",
     "uint4": "u4",
     "bool": "boolean",
-    "string": "string",
 }
-"""Full dtype name, and the element type that OpenVINO's ONNX importer gives to it."""
+"""Full dtype name, and the element type that OpenVINO's ONNX importer gives to it.
+
+``string`` is left out: the importer takes it, but the CPU device of OpenVINO 2026.4 frees the
+strings of an output twice and ends the process.
+"""
