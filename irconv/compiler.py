@@ -446,7 +446,7 @@ class _Build:
             "pipeline": [*(str(pass_) for pass_ in self.pipeline), *specs],
             "passes": [record.to_json() for record in [*self.records, *records]],
             "verification": verification,
-            "environment": environment(_DISTRIBUTIONS + (f"irconv-{backend.name}",)),
+            "environment": environment((*_DISTRIBUTIONS, f"irconv-{backend.name}")),
             "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
             "peak_rss_bytes": max(peak * unit, self.worker_peak),
         }

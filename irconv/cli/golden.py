@@ -51,7 +51,10 @@ def record_command(model: str, output: Path, as_json: bool, **given: Any) -> Non
 @limit_options
 @json_option
 def check_command(golden: Path, subject: str, as_json: bool, **given: Any) -> int:
-    """Run SUBJECT, a model or a bundle, on GOLDEN's inputs and compare. Exit code 1 if it differs."""
+    """Run SUBJECT, a model or a bundle, on GOLDEN's inputs and compare.
+
+    Exit code 1 if it differs.
+    """
     from irconv.goldens import check_golden
 
     options = dataclasses.replace(CompileOptions(), **changed_options(**given))
