@@ -1,0 +1,265 @@
+"""A copy of a model in which every rounding is random: Monte Carlo arithmetic.
+
+Each floating-point value v that a rounding operator produces becomes v * (1 + s r), with r
+uniform in [-1, 1] and drawn anew per element and per run. A few runs of that copy show how far
+rounding alone can move the outputs. The amplitude s is the unit roundoff u of the precision for
+the result itself, plus u' * sqrt(k) for the k terms that the operator adds up, u' being the
+unit roundoff of its accumulator.
+
+Sources: D. S. Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997; N. J. Higham and
+T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5),
+2019, for sqrt(k) in place of k.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass, ShapeInferencePass
+
+from irconv.backends.base import Precision
+from irconv.graph.walk import all_graphs, subgraphs_of
+from irconv.verify.reductions import reduction_length
+
+__all__ = ["UNIT_ROUNDOFF", "noisy_copy"]
+
+UNIT_ROUNDOFF: dict[Precision, float] = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "int8": 2.0**-24,
+}
+"""Unit roundoffs; int8 stands for float32 arithmetic around weights rounded beforehand."""
+
+_DTYPE_ROUNDOFF = {
+    ir.DataType.DOUBLE: 2.0**-53,
+    ir.DataType.FLOAT: 2.0**-24,
+    ir.DataType.FLOAT16: 2.0**-11,
+    ir.DataType.BFLOAT16: 2.0**-8,
+}
+
+_EXACT = frozenset({
+    "Abs", "Cast", "CastLike", "Ceil", "CenterCropPad", "Clip", "Col2Im", "Compress", "Concat",
+    "ConcatFromSequence", "Constant", "ConstantOfShape", "DepthToSpace", "EyeLike", "Expand",
+    "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Identity",
+    "If", "Loop", "Max", "MaxPool", "MaxUnpool", "Min", "Neg", "OneHot", "Optional",
+    "OptionalGetElement", "Pad", "Range", "ReduceMax", "ReduceMin", "Relu", "Reshape",
+    "ReverseSequence", "Round", "Scan", "ScatterND", "ScatterElements", "SequenceAt",
+    "SequenceConstruct", "Shape", "Sign", "Size", "Slice", "SpaceToDepth", "Split",
+    "SplitToSequence", "Squeeze", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu",
+    "Unsqueeze", "Where", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "Bernoulli", "Multinomial",
+})  # fmt: skip
+"""Operators that round nothing (Cast to a coarser type rounds, but in every runtime alike)."""
+
+_DECIDES_SHAPES: dict[str, tuple[int, ...]] = {
+    "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Resize": (1, 2, 3),
+    "Upsample": (1,), "Range": (0, 1, 2), "ConstantOfShape": (0,), "Tile": (1,), "Pad": (1,),
+    "TopK": (1,), "OneHot": (1,), "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,),
+    "Loop": (0, 1), "If": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,),
+    "SplitToSequence": (1,), "SequenceAt": (1,),
+}  # fmt: skip
+"""Inputs of operators whose values decide shapes or the course of control."""
+
+_CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU"})
+
+
+def noisy_copy(
+    model: ir.Model,
+    precision: Precision,
+    *,
+    seed: int = 0,
+    scale: float = 1.0,
+    sources_only: bool = False,
+    sizes: Mapping[str, int] | None = None,
+) -> ir.Model:
+    """Return a copy of ``model`` whose roundings are random; weights are shared.
+
+    Names and dtypes of inputs and outputs stay. Local functions are inlined. What decides
+    shapes or control flow is left alone, as far back as the network's own contractions.
+
+    Args:
+        model: The model; it is left as it was.
+        precision: The precision that the model is judged at. Where it is coarser than a
+            value's dtype, graph inputs and weights are perturbed too.
+        seed: Seed of all random draws.
+        scale: Factor on all amplitudes.
+        sources_only: Perturb graph inputs and weights and nothing else.
+        sizes: Sizes of named dimensions, for the number of terms of reductions.
+    """
+    copy = model.clone()
+    InlinePass()(copy)
+    ShapeInferencePass()(copy)
+    noise = _Noise(copy, precision, seed, scale, sizes or {})
+    if not sources_only:
+        noise.perturb_results()
+    noise.perturb_sources(always=sources_only)
+    return copy
+
+
+class _Noise:
+    """The insertion of random factors into one model."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        precision: Precision,
+        seed: int,
+        scale: float,
+        sizes: Mapping[str, int],
+    ) -> None:
+        self.model = model
+        self.roundoff = UNIT_ROUNDOFF[precision]
+        self.accumulator = min(self.roundoff, UNIT_ROUNDOFF["float32"])
+        self.scale = scale
+        self.sizes = sizes
+        self.protected = _protected_values(model)
+        self.seeds = itertools.count(1 + 1_000_003 * seed)
+        self.names = _NewNames(model)
+
+    def perturb_results(self) -> None:
+        """Multiply what rounding operators produce by random factors."""
+        for graph in all_graphs(self.model):
+            for node in list(graph):
+                if node.domain == "" and node.op_type in _EXACT:
+                    continue
+                terms = reduction_length(node, self.sizes)
+                for value in node.outputs:
+                    amplitude = self._amplitude(value, terms)
+                    if amplitude and value.name and value not in self.protected:
+                        self._perturb(graph, value, amplitude, after=node)
+
+    def _amplitude(self, value: ir.Value, terms: int) -> float:
+        own = _DTYPE_ROUNDOFF.get(value.dtype) if value.dtype is not None else None
+        if own is None or not isinstance(value.type, ir.TensorType):
+            return 0.0
+        if self.roundoff > own:
+            return self.scale * (self.roundoff + self.accumulator * math.sqrt(terms))
+        accumulator = min(own, UNIT_ROUNDOFF["float32"]) if own > self.accumulator else own
+        return self.scale * max(2 * own, accumulator * math.sqrt(terms))
+
+    def perturb_sources(self, *, always: bool) -> None:
+        """Multiply graph inputs and weights by random factors where they would be rounded."""
+        for graph in all_graphs(self.model):
+            main = graph is self.model.graph
+            values = [*(graph.inputs if main else ()), *graph.initializers.values()]
+            for value in dict.fromkeys(values):
+                own = _DTYPE_ROUNDOFF.get(value.dtype) if value.dtype is not None else None
+                if own is None or not isinstance(value.type, ir.TensorType | None):
+                    continue
+                if (self.roundoff > own or always) and value not in self.protected:
+                    amplitude = self.scale * (self.roundoff if self.roundoff > own else 2 * own)
+                    self._perturb(graph, value, amplitude, after=None)
+
+    def _perturb(
+        self, graph: ir.Graph, value: ir.Value, amplitude: float, *, after: ir.Node | None
+    ) -> None:
+        uses = list(value.uses())
+        if after is None and not uses:
+            return
+        nodes = list(self._factor(value, amplitude))
+        result = nodes[-1].outputs[0]
+        result.type, result.shape = value.type, value.shape
+        for node, index in uses:
+            node.replace_input_with(index, result)
+        if after is None:
+            first = next(iter(graph), None)
+            assert first is not None, "a source that is used has a node that uses it"
+            graph.insert_before(first, nodes)
+            return
+        name = value.name
+        for position, output in enumerate(graph.outputs):
+            if output is value:
+                graph.outputs[position] = result
+        if result.is_graph_output():
+            value.name = self.names.new()
+            result.name = name
+        graph.insert_after(after, nodes)
+
+    def _factor(self, value: ir.Value, amplitude: float) -> Iterator[ir.Node]:
+        assert value.dtype is not None
+        wide = value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+        working = value.dtype if wide else ir.DataType.FLOAT
+        operand = value
+        if not wide:
+            cast = self._node("Cast", [value], {"to": int(working)})
+            yield cast
+            operand = cast.outputs[0]
+        random = self._node(
+            "RandomUniformLike",
+            [operand],
+            {
+                "low": 1.0 - amplitude,
+                "high": 1.0 + amplitude,
+                "seed": float(next(self.seeds)),
+                "dtype": int(working),
+            },
+        )
+        yield random
+        product = self._node("Mul", [operand, random.outputs[0]], {})
+        yield product
+        if not wide:
+            yield self._node("Cast", [product.outputs[0]], {"to": int(value.dtype)})
+
+    def _node(
+        self, operator: str, inputs: list[ir.Value], attributes: Mapping[str, int | float]
+    ) -> ir.Node:
+        name = self.names.new()
+        made = ir.node(operator, inputs, attributes=attributes, name=name)
+        made.outputs[0].name = name
+        return made
+
+
+class _NewNames:
+    """Names that no value of a model has."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken: set[str | None] = set()
+        for graph in all_graphs(model):
+            self._taken.update(value.name for value in graph.inputs)
+            self._taken.update(graph.initializers)
+            self._taken.update(output.name for node in graph for output in node.outputs)
+        self._count = 0
+
+    def new(self) -> str:
+        """Return the next free name."""
+        while (name := f"irconv_noise_{self._count}") in self._taken:
+            self._count += 1
+        self._count += 1
+        return name
+
+
+def _protected_values(model: ir.Model) -> set[ir.Value]:
+    protected: set[ir.Value] = set()
+    stack = list(_deciding_values(model))
+    while stack:
+        value = stack.pop()
+        if value in protected:
+            continue
+        protected.add(value)
+        producer = value.producer()
+        if producer is None or producer.op_type in _CONTRACTIONS or producer.op_type == "Shape":
+            continue
+        stack += [item for item in producer.inputs if item is not None]
+        for body in subgraphs_of(producer):
+            stack += body.outputs
+    return protected
+
+
+def _deciding_values(model: ir.Model) -> Iterable[ir.Value]:
+    for graph in all_graphs(model):
+        for node in graph:
+            if node.domain != "":
+                continue
+            for index in _DECIDES_SHAPES.get(node.op_type, ()):
+                value = node.inputs[index] if index < len(node.inputs) else None
+                if value is not None:
+                    yield value
+            if node.op_type == "Loop":
+                for body in subgraphs_of(node):
+                    yield body.outputs[0]

@@ -1,0 +1,218 @@
+"""How far outputs may be off: derived from what rounding alone does to this very model.
+
+The floor of an output is the largest difference that random rounding (see
+:mod:`irconv.verify.noise`) made in a few seeded runs over all samples. The tolerance is eight
+floors: another runtime adds in another order, fuses multiplications and additions, and
+approximates transcendental functions to a few units in the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.backends.base import Precision
+from irconv.errors import IrconvError
+from irconv.graph.serialize import weight_bytes
+from irconv.runtime.base import Runner, Value
+from irconv.verify.golden import Golden
+from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
+from irconv.verify.noise import UNIT_ROUNDOFF, noisy_copy
+
+__all__ = ["MARGIN", "Tolerance", "derive_tolerances"]
+
+MARGIN = 8.0
+"""The tolerance is this many noise floors, and at least this many unit roundoffs of |y|max."""
+
+_RUNS = 4
+_RUNS_OF_A_BIG_MODEL = 2
+_BIG = 2 << 30
+
+Samples = Sequence[Mapping[str, Value]]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far one output may be off.
+
+    Attributes:
+        value: The largest absolute difference that is allowed.
+        basis: Where the value comes from, in plain words.
+    """
+
+    value: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """What random rounding did to the outputs, and how that was found."""
+
+    metrics: Mapping[str, Sequence[OutputMetrics]]
+    basis: str
+
+    def of(self, name: str) -> float:
+        """Return the largest difference that was seen in one output."""
+        return max((entry.max_abs for entry in self.metrics.get(name, ())), default=0.0)
+
+
+def derive_tolerances(
+    model: ir.Model,
+    golden: Golden,
+    precision: Precision,
+    open_reference: Callable[[ir.Model], Runner],
+    *,
+    lossy_effect: Mapping[str, float] | None = None,
+) -> dict[str, Tolerance]:
+    """Return the tolerance of every output.
+
+    Args:
+        model: The model before it was fitted to any target.
+        golden: The samples.
+        precision: The precision that outputs are judged at.
+        open_reference: Opens a model in ONNX Runtime, best without its own optimizations.
+        lossy_effect: By output name, the largest absolute difference that declared lossy
+            passes made in the reference runtime; it is added.
+
+    Raises:
+        BackendError: If the reference runtime cannot run the model itself.
+    """
+    effects = lossy_effect or {}
+    exact = _run(model, golden, open_reference, runs=1)[0]
+    unstable = _unstable_outputs(model, golden, open_reference, exact)
+    floor = _floor(model, golden, precision, open_reference, exact, scale=1.0)
+    names = dict.fromkeys(name for sample in golden.outputs for name in sample)
+    discrete = [name for name in names if _is_discrete(golden, name)]
+    flips = (
+        _floor(model, golden, precision, open_reference, exact, scale=MARGIN) if discrete else floor
+    )
+    result: dict[str, Tolerance] = {}
+    for name in names:
+        if name in unstable:
+            tolerance = Tolerance(0.0, "exact: the source gives another value at every run")
+        elif name in discrete:
+            tolerance = _discrete_tolerance(flips, name)
+        else:
+            tolerance = _float_tolerance(golden, floor, name, precision)
+        result[name] = _with_effect(tolerance, effects.get(name, 0.0))
+    return result
+
+
+def _run(
+    model: ir.Model, golden: Golden, open_reference: Callable[[ir.Model], Runner], *, runs: int
+) -> list[list[dict[str, Value]]]:
+    with open_reference(model) as runner:
+        return [[runner.run(feeds) for feeds in golden.inputs] for _ in range(runs)]
+
+
+_RANDOM = frozenset({
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
+    "Multinomial", "Dropout",
+})  # fmt: skip
+
+
+def _unstable_outputs(
+    model: ir.Model,
+    golden: Golden,
+    open_reference: Callable[[ir.Model], Runner],
+    exact: Samples,
+) -> set[str]:
+    from irconv.graph.walk import all_nodes
+
+    if not any(node.domain == "" and node.op_type in _RANDOM for node in all_nodes(model)):
+        return set()
+    again = _run(model, golden, open_reference, runs=2)
+    return {
+        name
+        for samples in again
+        for name, metrics in compare_outputs(exact, samples).items()
+        if not metrics.equal
+    }
+
+
+def _floor(
+    model: ir.Model,
+    golden: Golden,
+    precision: Precision,
+    open_reference: Callable[[ir.Model], Runner],
+    exact: Samples,
+    *,
+    scale: float,
+) -> _Floor:
+    runs = _RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS
+    sizes = _named_sizes(model, golden)
+    for sources_only in (False, True):
+        noisy = noisy_copy(model, precision, scale=scale, sources_only=sources_only, sizes=sizes)
+        what = "inputs and weights only" if sources_only else f"{runs} runs"
+        try:
+            perturbed = _run(noisy, golden, open_reference, runs=runs)
+        except IrconvError:
+            continue
+        compared = [compare_outputs(exact, samples) for samples in perturbed]
+        if any(m.problem or m.nonfinite_mismatches for run in compared for m in run.values()):
+            continue
+        metrics = {name: [run[name] for run in compared] for name in compared[0]}
+        return _Floor(metrics, f"Monte Carlo arithmetic, {what}")
+    return _Floor({}, "")
+
+
+def _named_sizes(model: ir.Model, golden: Golden) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for value in model.graph.inputs:
+        for feeds in golden.inputs:
+            array = feeds.get(value.name or "")
+            if value.shape is None or not isinstance(array, np.ndarray):
+                continue
+            for dim, size in zip(value.shape, array.shape, strict=False):
+                if isinstance(dim, ir.SymbolicDim) and dim.value:
+                    sizes[dim.value] = max(size, sizes.get(dim.value, 1))
+    return sizes
+
+
+def _arrays(golden: Golden, name: str) -> list[np.ndarray]:
+    return [array for sample in golden.outputs for array in arrays_of(sample.get(name))]
+
+
+def _is_discrete(golden: Golden, name: str) -> bool:
+    return not any(array_kind(array) == "float" for array in _arrays(golden, name))
+
+
+def _discrete_tolerance(flips: _Floor, name: str) -> Tolerance:
+    value = flips.of(name)
+    if not value:
+        return Tolerance(0.0, "exact")
+    return Tolerance(
+        value, f"{MARGIN:g}-fold rounding noise alone moves it this far ({flips.basis})"
+    )
+
+
+def _float_tolerance(golden: Golden, floor: _Floor, name: str, precision: Precision) -> Tolerance:
+    largest = max((_largest(array) for array in _arrays(golden, name)), default=0.0)
+    roundoff = UNIT_ROUNDOFF[precision]
+    noise = floor.of(name)
+    label = "float32" if precision == "int8" else precision
+    if floor.basis and noise >= roundoff * largest:
+        return Tolerance(
+            MARGIN * noise,
+            f"{MARGIN:g} x the noise floor {noise:.2g} of {label} ({floor.basis})",
+        )
+    why = "" if floor.basis else "; no perturbed run kept its shapes and finite values"
+    return Tolerance(
+        MARGIN * roundoff * largest,
+        f"{MARGIN:g} unit roundoffs of {label} at |y|max {largest:.3g}{why}",
+    )
+
+
+def _with_effect(tolerance: Tolerance, effect: float) -> Tolerance:
+    if not effect:
+        return tolerance
+    basis = f"{tolerance.basis}, plus the measured effect {effect:.2g} of lossy passes"
+    return Tolerance(tolerance.value + effect, basis)
+
+
+def _largest(array: np.ndarray) -> float:
+    values = np.abs(array[np.isfinite(array)])
+    return float(values.max()) if values.size else 0.0
