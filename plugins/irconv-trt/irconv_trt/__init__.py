@@ -1,0 +1,1 @@
+"""TensorRT-RTX engines as a target of irconv."""
