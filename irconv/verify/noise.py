@@ -4,7 +4,8 @@ Each floating-point value v that a rounding operator produces becomes v * (1 + s
 uniform in [-1, 1] and drawn anew per element and per run. A few runs of that copy show how far
 rounding alone can move the outputs. The amplitude s is the unit roundoff u of the precision for
 the result itself, plus u' * sqrt(k) for the k terms that the operator adds up, u' being the
-unit roundoff of its accumulator.
+unit roundoff of its accumulator. An element that fits a much shorter format (0, 1, -0.5: masks,
+flags, counts) is taken for a result that nothing has rounded, and stays.
 
 Sources: D. S. Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997; N. J. Higham and
 T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5),
@@ -65,6 +66,10 @@ _DECIDES_SHAPES: dict[str, tuple[int, ...]] = {
     "SplitToSequence": (1,), "SequenceAt": (1,),
 }  # fmt: skip
 """Inputs of operators whose values decide shapes or the course of control."""
+
+_WHERE_AND_EQUAL = 11
+_BFLOAT16_CASTS = 13
+"""Opsets from which Equal takes floating-point values, and Cast takes bfloat16."""
 
 _CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU"})
 
@@ -182,13 +187,13 @@ class _Noise:
         graph.insert_after(after, nodes)
 
     def _factor(self, value: ir.Value, amplitude: float) -> Iterator[ir.Node]:
-        assert value.dtype is not None
-        wide = value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE)
-        working = value.dtype if wide else ir.DataType.FLOAT
+        dtype = value.dtype
+        assert dtype is not None
+        wide = dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+        working = dtype if wide else ir.DataType.FLOAT
         operand = value
         if not wide:
-            cast = self._node("Cast", [value], {"to": int(working)})
-            yield cast
+            yield (cast := self._cast(value, working))
             operand = cast.outputs[0]
         random = self._node(
             "RandomUniformLike",
@@ -201,10 +206,32 @@ class _Noise:
             },
         )
         yield random
-        product = self._node("Mul", [operand, random.outputs[0]], {})
-        yield product
+        yield (result := self._node("Mul", [operand, random.outputs[0]], {}))
+        short = self._short_dtype(dtype)
+        if short is not None:
+            yield (down := self._cast(operand, short))
+            yield (back := self._cast(down.outputs[0], working))
+            yield (equal := self._node("Equal", [operand, back.outputs[0]], {}))
+            yield (
+                result := self._node("Where", [equal.outputs[0], operand, result.outputs[0]], {})
+            )
         if not wide:
-            yield self._node("Cast", [product.outputs[0]], {"to": int(value.dtype)})
+            yield self._cast(result.outputs[0], dtype)
+
+    def _short_dtype(self, dtype: ir.DataType) -> ir.DataType | None:
+        """Return the dtype in which a value that nothing has rounded is likely to be exact."""
+        opset = self.model.opset_imports.get("", 0)
+        if opset < _WHERE_AND_EQUAL:
+            return None
+        if dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+            coarse = self.roundoff == UNIT_ROUNDOFF["bfloat16"] and opset >= _BFLOAT16_CASTS
+            return ir.DataType.BFLOAT16 if coarse else ir.DataType.FLOAT16
+        if dtype == ir.DataType.FLOAT16 and opset >= _BFLOAT16_CASTS:
+            return ir.DataType.BFLOAT16
+        return None
+
+    def _cast(self, value: ir.Value, to: ir.DataType) -> ir.Node:
+        return self._node("Cast", [value], {"to": int(to)})
 
     def _node(
         self, operator: str, inputs: list[ir.Value], attributes: Mapping[str, int | float]
