@@ -50,10 +50,13 @@ _DTYPES = (
 )
 _GLOBALS = frozenset(
     {
+        "builtins complex",
+        "builtins set",
         "collections OrderedDict",
         "torch Size",
         "torch Tensor",
         "torch device",
+        "torch._tensor _rebuild_from_type_v2",
         "torch._utils _rebuild_parameter",
         "torch._utils _rebuild_tensor",
         "torch._utils _rebuild_tensor_v2",
