@@ -476,7 +476,10 @@ def record_golden(
             )
         failure: BackendError | None = None
         inputs = [parse_input(text) for text in options.inputs]
-        for plan in sample_plans(model, shapes, inputs, options.samples, options.seed):
+        plans = sample_plans(
+            model, shapes=shapes, inputs=inputs, count=options.samples, seed=options.seed
+        )
+        for plan in plans:
             samples = [*imported.example_feeds, *plan]
             try:
                 outputs = run_all(reference, samples)

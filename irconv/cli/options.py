@@ -14,7 +14,7 @@ __all__ = ["changed_options", "json_option", "limit_options", "source_options", 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[int]):
     """A size in bytes, such as ``4GiB``."""
 
     name = "size"
