@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from irconv.graph.fingerprint import fingerprint
 from irconv.graph.invariants import InvariantError, check_invariants, interface_of
-from irconv.graph.serialize import save_model
+from irconv.graph.text import format_model
 from irconv.passes.base import Pass, PassContext, PassResult
 from irconv.spec import parse_spec
+from irconv.testing.compare import difference, run_by_onnxruntime
 from irconv.testing.feeds import random_feeds
-
-if TYPE_CHECKING:
-    from irconv.runtime.base import Array, Value
 
 __all__ = ["assert_pass"]
 
@@ -59,8 +52,6 @@ def assert_pass(
     Raises:
         AssertionError: Saying which promise is broken, with a diff where texts differ.
     """
-    from irconv.graph.text import format_model
-
     context = context or PassContext()
     model = ir.from_onnx_text(before)
     source = model.clone()
@@ -139,8 +130,6 @@ def _check_by_onnx(pass_: Pass, source: ir.Model, model: ir.Model) -> None:
 
 
 def _check_second_run(pass_: Pass, model: ir.Model, context: PassContext) -> None:
-    from irconv.graph.text import format_model
-
     text, mark = format_model(model), fingerprint(model)
     again = pass_.run(model, context)
     _require(
@@ -155,51 +144,12 @@ def _check_outputs(
     pass_: Pass, source: ir.Model, model: ir.Model, context: PassContext, rtol: float
 ) -> None:
     dims = {name: bounds.best for name, bounds in context.shapes.items()}
-    for seed in _SEEDS:
-        feeds = random_feeds(source, seed=seed, dims=dims)
-        expected, found = _outputs(source, feeds), _outputs(model, feeds)
-        for name in expected:
-            problem = _difference(
-                expected[name], found[name], 0.0 if pass_.effect == "bit-exact" else rtol
-            )
+    samples = [random_feeds(source, seed=seed, dims=dims) for seed in _SEEDS]
+    expected, found = run_by_onnxruntime(source, *samples), run_by_onnxruntime(model, *samples)
+    rtol = 0.0 if pass_.effect == "bit-exact" else rtol
+    for seed, wanted, given in zip(_SEEDS, expected, found, strict=True):
+        for name, value in wanted.items():
+            problem = difference(value, given[name], rtol)
             _require(
                 not problem, pass_, f"output {name!r} differs on inputs of seed {seed}: {problem}"
             )
-
-
-def _outputs(model: ir.Model, feeds: Mapping[str, Value]) -> dict[str, Value]:
-    from irconv.runtime.onnxruntime import OnnxRuntimeRunner
-
-    with tempfile.TemporaryDirectory(prefix="irconv-testing-") as directory:
-        path = Path(directory, "model.onnx")
-        save_model(model, path)
-        with OnnxRuntimeRunner(path, optimize=False, threads=1) as runner:
-            return runner.run(feeds)
-
-
-def _difference(expected: Value, found: Value, rtol: float) -> str:
-    if isinstance(expected, list) and isinstance(found, list):
-        if len(expected) != len(found):
-            return f"a sequence of {len(found)}, expected {len(expected)}"
-        pairs = zip(expected, found, strict=True)
-        return next(filter(None, (_difference(a, b, rtol) for a, b in pairs)), "")
-    if not (isinstance(expected, np.ndarray) and isinstance(found, np.ndarray)):
-        return "" if expected == found else f"{found!r}, expected {expected!r}"
-    if (expected.dtype, expected.shape) != (found.dtype, found.shape):
-        return f"{found.dtype}{found.shape}, expected {expected.dtype}{expected.shape}"
-    if expected.dtype.kind in "OUSbiu" or rtol == 0.0:
-        same = _equal(expected, found)
-        return "" if same else f"found {found.flat[:8]}, expected {expected.flat[:8]}"
-    wide, narrow = expected.astype(np.float64), found.astype(np.float64)
-    finite = np.abs(wide[np.isfinite(wide)])
-    atol = rtol * float(finite.max(initial=0.0))
-    if np.allclose(narrow, wide, rtol=0.0, atol=atol, equal_nan=True):
-        return ""
-    worst = float(np.max(np.abs(narrow - wide)))
-    return f"largest error {worst:.3g}, tolerance {atol:.3g}"
-
-
-def _equal(expected: Array, found: Array) -> bool:
-    if expected.dtype.kind in "OUSbiu":
-        return bool(np.array_equal(expected, found))
-    return bool(np.array_equal(expected.astype(np.complex128), found.astype(np.complex128), True))

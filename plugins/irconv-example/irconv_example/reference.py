@@ -18,6 +18,7 @@ from irconv.backends.base import (
     EmitRequest,
     Support,
 )
+from irconv.errors import Diagnostic, UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,13 +43,13 @@ class ReferenceBackend(Backend):
     """Target ``reference``.
 
     Attributes:
-        optimized: Let the evaluator use its faster variants of convolution and the like.
+        strict: Have ``onnx.checker`` examine the written file, and refuse what it refuses.
     """
 
     name: ClassVar[str] = "reference"
     summary: ClassVar[str] = "ONNX model, run by the reference evaluator of ONNX in NumPy"
 
-    optimized: bool = True
+    strict: bool = True
 
     def available(self) -> Availability:
         """Look the version up without importing the package."""
@@ -95,23 +96,38 @@ class ReferenceBackend(Backend):
         return Support(True)
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
-        """Write ``model.onnx``; nothing in ``request`` matters, because shapes stay open."""
+        """Write ``model.onnx``; nothing in ``request`` matters, because shapes stay open.
+
+        Raises:
+            UnsupportedError: If ``onnx.checker`` refuses the model.
+        """
         from irconv.graph.serialize import save_model
         from irconv.verify.precision import model_precision
 
         del request
         save_model(model, directory / _MODEL)
+        if self.strict:
+            self._examine(directory / _MODEL)
         return Artifact(
             main=_MODEL,
             precision=model_precision(model),
             requires={"runtime": "onnx", "version": ">=1.21", "device": "CPU"},
         )
 
+    def _examine(self, path: Path) -> None:
+        import onnx
+
+        try:
+            onnx.checker.check_model(str(path), full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            diagnostic = Diagnostic("INVALID_MODEL", str(error), way_out="mend the source model")
+            raise UnsupportedError(str(self), [diagnostic], where="onnx.checker") from error
+
     def runner(self, directory: Path, artifact: Artifact) -> Runner:
         """Open the model in the evaluator."""
         from irconv_example.reference_runner import ReferenceRunner
 
-        return ReferenceRunner(directory / artifact.main, optimized=self.optimized)
+        return ReferenceRunner(directory / artifact.main)
 
 
 def _is_implemented(op_type: str, version: int | None) -> bool:

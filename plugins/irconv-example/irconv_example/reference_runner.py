@@ -19,15 +19,12 @@ class ReferenceRunner(Runner):
 
     Args:
         path: An ``.onnx`` file written by irconv.
-        optimized: Whether the evaluator may use its faster variants of some operators.
     """
 
     level = "artifact"
 
-    def __init__(self, path: Path, *, optimized: bool = True) -> None:
-        self._evaluator: ReferenceEvaluator | None = ReferenceEvaluator(
-            str(path), optimized=optimized
-        )
+    def __init__(self, path: Path) -> None:
+        self._evaluator: ReferenceEvaluator | None = ReferenceEvaluator(str(path))
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""

@@ -9,18 +9,20 @@ last place or two; that is done only where it is asked for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+import numpy as np
+import onnx_ir as ir
+
+from irconv.graph.constants import constant_tensor
+from irconv.graph.names import NameAllocator
+from irconv.graph.walk import all_nodes
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from irconv.runtime.base import Array
+from irconv.runtime.base import Array
 
 __all__ = ["ReplaceDivByConstant"]
 
-_FLOATS = ("FLOAT", "DOUBLE", "FLOAT16")
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ReplaceDivByConstant(Pass):
 
         < ir_version: 10, opset_import: ["" : 20] >
         scale (float[N, 2] x) => (float[N, 2] y)
-        <float[2] c = {4.0, 0.5}>
+        <float[2] c = {4.0, 0.5}, float[2] c_reciprocal>
         {
             c_reciprocal = Constant <value = float[2] {0.25, 2.0}> ()
             y = Mul (x, c_reciprocal)
@@ -55,20 +57,18 @@ class ReplaceDivByConstant(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace every such division; see :meth:`irconv.passes.base.Pass.run`."""
-        from irconv.graph.walk import all_nodes
-
-        taken = _value_names(model)
+        names = NameAllocator(model)
         refusals: list[Refusal] = []
         replaced = 0
         for node in list(all_nodes(model)):
             if node.op_type != "Div" or node.domain != "":
                 continue
-            divisor = _constant(node.inputs[1])
+            divisor = constant_tensor(node.inputs[1])
             reason = self._refusal(divisor, context)
             if divisor is None or reason:
                 refusals.append(Refusal(node.name or "", node.op_type, reason))
             else:
-                _replace(node, divisor, taken)
+                _replace(node, divisor, names)
                 replaced += 1
         return PassResult(bool(replaced), {"replaced": replaced}, tuple(refusals))
 
@@ -76,7 +76,7 @@ class ReplaceDivByConstant(Pass):
         """Return the first condition that fails, or the empty string."""
         if divisor is None:
             return "the divisor is no constant"
-        if divisor.dtype.name not in _FLOATS:
+        if divisor.dtype not in _FLOATS:
             return f"the division is in {divisor.dtype}, which has no reciprocals"
         if divisor.nbytes > context.max_constant_bytes:
             return f"the divisor has more than {context.max_constant_bytes} bytes"
@@ -88,19 +88,8 @@ class ReplaceDivByConstant(Pass):
         return ""
 
 
-def _constant(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """Return the tensor of a value that no caller can override, or None."""
-    import onnx_ir as ir
-
-    if value is None or value.is_graph_input():
-        return None
-    return ir.convenience.get_const_tensor(value)
-
-
 def _has_normal_reciprocal(array: Array) -> bool:
     """Say whether no element and no reciprocal is zero, infinite or flushed to zero."""
-    import numpy as np
-
     with np.errstate(all="ignore"):
         both = np.abs(np.stack([array, 1 / array]))
     return bool(np.all(np.isfinite(both) & (both >= np.finfo(array.dtype).smallest_normal)))
@@ -108,45 +97,21 @@ def _has_normal_reciprocal(array: Array) -> bool:
 
 def _is_power_of_two(array: Array) -> bool:
     """Say whether every element is 2**k or -2**k: its mantissa is one half."""
-    import numpy as np
-
     return bool(np.all(np.abs(np.frexp(array)[0]) == 0.5))
 
 
-def _replace(node: ir.Node, divisor: ir.TensorProtocol, taken: set[str]) -> None:
+def _replace(node: ir.Node, divisor: ir.TensorProtocol, names: NameAllocator) -> None:
     """Turn ``node`` into a multiplication with a new constant that stands just before it.
 
     The constant is a node and no initializer, because a function's graph has no initializers.
     """
-    import numpy as np
-    import onnx_ir as ir
-
     assert node.graph is not None
+    assert node.inputs[1] is not None
     reciprocal = np.asarray(1 / divisor.numpy(), dtype=divisor.dtype.numpy())
     constant = ir.node("Constant", [], attributes={"value": ir.tensor(reciprocal)})
     output = constant.outputs[0]
-    output.name = constant.name = _free_name(f"{divisor.name}_reciprocal", taken)
+    output.name = names.fresh(f"{node.inputs[1].name}_reciprocal")
     output.dtype, output.shape = divisor.dtype, ir.Shape(reciprocal.shape)
     node.graph.insert_before(node, constant)
     node.op_type = "Mul"
     node.replace_input_with(1, output)
-
-
-def _value_names(model: ir.Model) -> set[str]:
-    from irconv.graph.walk import all_graphs
-
-    names: set[str] = set()
-    for graph in all_graphs(model):
-        values = [*graph.inputs, *graph.initializers.values()]
-        values += [output for node in graph for output in node.outputs]
-        names.update(value.name for value in values if value.name)
-    return names
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    taken.add(name)
-    return name

@@ -20,7 +20,8 @@ def model(divisor: str, dtype: str = "float", shape: str = "2") -> str:
 
 def replaced(divisor: str, reciprocal: str) -> str:
     return (
-        HEADER + f"g (float[N, 2] x) => (float[N, 2] y) <float[2] c = {divisor}> {{ "
+        HEADER + f"g (float[N, 2] x) => (float[N, 2] y) "
+        f"<float[2] c = {divisor}, float[2] c_reciprocal> {{ "
         f"c_reciprocal = Constant <value = float[2] {reciprocal}> ()  y = Mul (x, c_reciprocal) }}"
     )
 
@@ -65,10 +66,11 @@ def test_bodies_and_taken_names():
     )
     after = before.replace(
         "{ p = Div (c_reciprocal, c) }",
-        "{ c_reciprocal_2 = Constant <value = float {0.5}> ()"
-        " p = Mul (c_reciprocal, c_reciprocal_2) }",
+        "<float c_reciprocal_1> { c_reciprocal_1 = Constant <value = float {0.5}> ()"
+        " p = Mul (c_reciprocal, c_reciprocal_1) }",
     ).replace(
         "{ q = Div (x, c) }",
-        "{ c_reciprocal_3 = Constant <value = float {0.5}> () q = Mul (x, c_reciprocal_3) }",
+        "<float c_reciprocal_2> { c_reciprocal_2 = Constant <value = float {0.5}> ()"
+        " q = Mul (x, c_reciprocal_2) }",
     )
     assert assert_pass(ReplaceDivByConstant(), before, after).details == {"replaced": 2}
