@@ -159,7 +159,8 @@ class Backend(Configurable, abc.ABC):
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
         """Return everything in a legalized model that the target cannot express.
 
-        Every node of the graph, its subgraph bodies and its local functions is asked about.
+        Every node of the graph, its subgraph bodies and its local functions is asked about;
+        a call of a local function is not, because the nodes of its body are.
 
         Args:
             model: The legalized model.
@@ -172,6 +173,8 @@ class Backend(Configurable, abc.ABC):
         from irconv.graph.walk import all_nodes
 
         for node in all_nodes(model):
+            if node.op_identifier() in model.functions:
+                continue
             support = self.supports(node)
             if not support.ok:
                 yield Diagnostic(

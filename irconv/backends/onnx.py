@@ -57,9 +57,15 @@ class OnnxBackend(Backend):
         return (f"convert-opset{{to={self.opset}}}",) if self.opset else ()
 
     def supports(self, node: ir.Node) -> Support:
-        """Take every node; ONNX Runtime says at load what it has no kernel for."""
-        del node
-        return Support(True)
+        """Take the domains that ONNX Runtime serves; it says at load what it has no kernel for."""
+        if node.domain in _DOMAINS:
+            return Support(True)
+        return Support(
+            False,
+            code="UNSUPPORTED_DOMAIN",
+            reason=f"ONNX Runtime has no operators of domain {node.domain!r}",
+            way_out="express it by standard ONNX operators, or bring it as a local function",
+        )
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.onnx``, with external data where the weights need it."""
@@ -86,6 +92,14 @@ class OnnxBackend(Backend):
 
         return OnnxRuntimeRunner(directory / artifact.main)
 
+
+_DOMAINS = frozenset(
+    {
+        "", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training",
+        "ai.onnx.training", "com.microsoft", "com.microsoft.experimental",
+        "com.microsoft.nchwc", "com.ms.internal.nhwc",
+    }
+)  # fmt: skip
 
 _DTYPES = frozenset(
     {

@@ -5,13 +5,19 @@ Only files that irconv wrote itself are opened here, never a user's path.
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from irconv.errors import BackendError, Diagnostic, UnsupportedError
 from irconv.runtime.base import Feeds, Runner, Value
 from irconv.runtime.ort_values import from_ort, to_ort
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["OnnxRuntimeRunner"]
 
@@ -28,8 +34,7 @@ class OnnxRuntimeRunner(Runner):
     """
 
     def __init__(self, path: Path, *, optimize: bool = True, threads: int = 0) -> None:
-        import onnxruntime
-
+        onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
@@ -38,18 +43,21 @@ class OnnxRuntimeRunner(Runner):
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         )
         try:
-            self._session = onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise _load_error(error) from error
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
-        outputs = self._session.get_outputs()
+        self._session: Any = session
+        self._inputs = {entry.name for entry in session.get_inputs()}
+        outputs = session.get_outputs()
         self._outputs = [entry.name for entry in outputs]
         self._tensors_only = all(str(entry.type).startswith("tensor(") for entry in outputs)
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
+        if self._session is None:
+            raise BackendError("the runner is closed", where="run")
         given = {name: value for name, value in feeds.items() if name in self._inputs}
         try:
             return dict(zip(self._outputs, self._compute(given), strict=True))
@@ -71,18 +79,29 @@ class OnnxRuntimeRunner(Runner):
 
     def describe(self) -> dict[str, str]:
         """Return what runs the model."""
-        import onnxruntime
-
         return {
             "runtime": "onnxruntime",
-            "version": onnxruntime.__version__,
+            "version": importlib.metadata.version("onnxruntime"),
             "device": "CPU",
             "precision": "as in the model",
         }
 
     def close(self) -> None:
         """Free the session."""
-        del self._session
+        self._session = None
+
+
+def _import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry off, unless the user's environment says otherwise.
+
+    Since 1.32 a session otherwise leaves a file with an identifier among the temporary files
+    and reports events to its vendor.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
 
 
 def _load_error(error: Exception) -> Exception:
