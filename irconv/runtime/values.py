@@ -8,7 +8,9 @@ is the member ``__index__``. A plain ``.npz`` with one array per input reads as 
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,19 @@ import numpy as np
 from irconv.errors import InputError
 from irconv.runtime.base import Array, Feeds, Value
 
-__all__ = ["MAX_RATIO", "dtype_name", "load_samples", "numpy_dtype", "save_samples"]
+__all__ = [
+    "MAX_RATIO",
+    "dtype_name",
+    "load_array",
+    "load_samples",
+    "numpy_dtype",
+    "save_samples",
+]
 
 _INDEX = "__index__"
 MAX_RATIO = 200
-"""A stored array may be at most this much larger than its compressed bytes."""
+"""A file of more than 256 MiB of arrays may unpack to at most this many times its size."""
+_ALWAYS_ALLOWED = 256 << 20
 
 _EXTENSION_DTYPES = {
     name: np.dtype(getattr(ml_dtypes, name))
@@ -67,8 +77,12 @@ def save_samples(path: Path, samples: Sequence[Feeds]) -> None:
             return {"kind": "map", "keys": keys, "items": items}
         array = np.asarray(value)
         member = f"a{len(arrays)}"
+        name = dtype_name(array.dtype)
+        if name == "string":
+            arrays[member] = _joined_texts(array)
+            return {"kind": "strings", "member": member, "shape": list(array.shape)}
         arrays[member] = _to_native(array)
-        return {"kind": "tensor", "member": member, "dtype": dtype_name(array.dtype)}
+        return {"kind": "tensor", "member": member, "dtype": name}
 
     index = [{name: pack(value) for name, value in sample.items()} for sample in samples]
     arrays[_INDEX] = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
@@ -85,27 +99,63 @@ def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
                 )
 
 
+def _joined_texts(array: Array) -> Array:
+    texts = [item.decode() if isinstance(item, bytes) else str(item) for item in array.flat]
+    return np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)
+
+
 def _to_native(array: Array) -> Array:
-    if array.dtype.kind in "OUS":
-        texts = [item.decode() if isinstance(item, bytes) else str(item) for item in array.flat]
-        return np.array(texts, dtype=np.str_ if texts else "U1").reshape(array.shape)
     if array.dtype.name in _EXTENSION_DTYPES:
         return array.view(f"u{array.dtype.itemsize}")
     return array
+
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What zipfile and NumPy raise on broken, encrypted or hostile files."""
+
+
+def load_array(path: Path) -> Array:
+    """Read a ``.npy`` file of a plain array.
+
+    Raises:
+        InputError: If the file is none.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_header(file, path.stat().st_size)
+            file.seek(0)
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{path} is no .npy file of a plain array: {error}",
+            where="data",
+            hint="write it with numpy.save(path, array)",
+        ) from error
 
 
 def load_samples(path: Path) -> list[dict[str, Value]]:
     """Read the samples of an ``.npz`` file.
 
     Raises:
-        InputError: If the file is no ``.npz`` of plain arrays, or a member would unpack to
-            more than :data:`MAX_RATIO` times its stored size.
+        InputError: If the file is no ``.npz`` of plain arrays, or would unpack to more than
+            :data:`MAX_RATIO` times its size.
     """
     try:
         arrays = _read_npz(path)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}", where="data") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{path} is no .npz file of plain arrays: {error}",
             where="data",
@@ -116,19 +166,19 @@ def load_samples(path: Path) -> list[dict[str, Value]]:
     try:
         index = json.loads(arrays[_INDEX].tobytes())
         return [{name: _unpack(entry, arrays) for name, entry in row.items()} for row in index]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"the index of {path} is broken: {error}", where="data") from error
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
+    limit = max(_ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.file_size > MAX_RATIO * max(entry.compress_size, 4096):
-                raise ValueError(
-                    f"member {entry.filename!r} would unpack from {entry.compress_size} to "
-                    f"{entry.file_size} bytes"
-                )
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if total > limit:
+            raise ValueError(f"it would unpack to {total} bytes, more than {limit}")
+        for entry in entries:
             name = entry.filename.removesuffix(".npy")
             with archive.open(entry) as file:
                 _check_header(file, entry.file_size)
@@ -164,7 +214,11 @@ def _unpack(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Value:
     if kind == "map":
         return dict(zip(entry["keys"], [_unpack(i, arrays) for i in entry["items"]], strict=True))
     array = arrays[entry["member"]]
-    dtype = numpy_dtype(entry["dtype"])
-    if dtype == np.dtype(object):
-        return array.astype(object)
-    return array.view(dtype) if entry["dtype"] in _EXTENSION_DTYPES else array
+    if kind == "strings":
+        texts = json.loads(array.tobytes())
+        return np.array(texts, dtype=object).reshape(entry["shape"])
+    return array.view(numpy_dtype(entry["dtype"])) if _is_extension(entry) else array
+
+
+def _is_extension(entry: Mapping[str, Any]) -> bool:
+    return entry["dtype"] in _EXTENSION_DTYPES

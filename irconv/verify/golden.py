@@ -9,19 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from irconv.errors import InputError, MismatchError
-from irconv.runtime.base import Array, Feeds, Value
+from irconv.runtime.base import Array, Feeds, Runner, Value
 from irconv.runtime.values import dtype_name, load_samples, save_samples
-from irconv.verify.metrics import array_kind, arrays_of
+from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
 
-__all__ = ["Golden", "Origin", "describe_weakness", "load_golden", "save_golden"]
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from irconv.verify.tolerance import Tolerance
+
+__all__ = [
+    "Golden",
+    "Origin",
+    "assert_discriminating",
+    "describe_weakness",
+    "load_golden",
+    "save_golden",
+]
 
 Origin = Literal["generated", "data", "recorded", "example"]
 """Where the inputs come from: made by irconv; the user's data; a recorded golden folder;
@@ -198,3 +210,70 @@ def _is_constant(arrays: Sequence[Array]) -> bool:
         return False
     first = arrays[0].reshape(-1)[0]
     return all(bool((array == first).all()) for array in arrays)
+
+
+_WEIGHTS_TRIED = 3
+_WEIGHT_CHANGE = 0.01
+
+
+def assert_discriminating(
+    model: ir.Model,
+    golden: Golden,
+    open_reference: Callable[[ir.Model], Runner],
+    tolerances: Mapping[str, Tolerance],
+) -> None:
+    """Check that a slightly wrong weight would be noticed.
+
+    The largest weight tensors are changed one after the other by random amounts of 1 % of
+    their root mean square; each change must move some output out of its tolerance.
+
+    Args:
+        model: The model; it is left as it was.
+        golden: The golden in question.
+        open_reference: Opens a model in the reference runtime.
+        tolerances: The tolerances that the golden is judged by.
+
+    Raises:
+        InputError: If a change goes unnoticed.
+    """
+    import onnx_ir as ir
+
+    weights = [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and value.const_value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
+        and value.const_value.size > 1
+        and value.uses()
+    ]
+    weights.sort(key=lambda value: value.const_value.size if value.const_value else 0, reverse=True)
+    for value in weights[:_WEIGHTS_TRIED]:
+        original = value.const_value
+        assert original is not None
+        value.const_value = ir.tensor(_changed(original.numpy()), name=value.name)
+        try:
+            with open_reference(model) as runner:
+                outputs = [runner.run(feeds) for feeds in golden.inputs]
+        finally:
+            value.const_value = original
+        compared = compare_outputs(golden.outputs, outputs)
+        if not any(_noticed(metrics, tolerances.get(name)) for name, metrics in compared.items()):
+            raise InputError(
+                f"the golden does not tell a wrong model from a right one: weight {value.name!r} "
+                f"changed by {_WEIGHT_CHANGE:.0%} stays within tolerance",
+                where="golden",
+                hint="give more or other samples with --data",
+            )
+
+
+def _changed(array: Array) -> Array:
+    random = np.random.Generator(np.random.PCG64(0))
+    rms = float(np.sqrt(np.mean(np.square(array, dtype=np.float64))))
+    noise = random.standard_normal(array.shape, dtype=np.float32)
+    noise *= _WEIGHT_CHANGE * (rms or 1.0)
+    return (array + noise).astype(array.dtype)
+
+
+def _noticed(metrics: OutputMetrics, tolerance: Tolerance | None) -> bool:
+    limit = tolerance.value if tolerance else 0.0
+    return bool(metrics.problem or metrics.nonfinite_mismatches or metrics.max_abs > limit)

@@ -54,7 +54,6 @@ class _Input:
 
 def generate_samples(
     model: ir.Model,
-    *,
     shapes: Mapping[str, DimRange] | None = None,
     inputs: Sequence[InputSpec] = (),
     count: int = 3,
@@ -71,7 +70,6 @@ def generate_samples(
 
 def sample_plans(
     model: ir.Model,
-    *,
     shapes: Mapping[str, DimRange] | None = None,
     inputs: Sequence[InputSpec] = (),
     count: int = 3,

@@ -1,0 +1,193 @@
+"""What looks on between passes: accuracy of lossy ones, verification, dumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from irconv.errors import IrconvError
+from irconv.graph.fingerprint import fingerprint
+from irconv.passes.base import Pass
+from irconv.passes.manager import PassRecord, PassViolation
+from irconv.runtime.base import Feeds, Runner, Value
+from irconv.verify.golden import Golden
+from irconv.verify.metrics import OutputMetrics, compare_outputs
+from irconv.verify.precision import model_precision
+from irconv.verify.tolerance import derive_tolerances
+
+__all__ = ["AccuracyObserver", "DumpObserver", "VerifyObserver"]
+
+OpenReference = Callable[[ir.Model], Runner]
+Outputs = Sequence[Mapping[str, Value]]
+
+
+class _Outputs:
+    """The reference outputs of the model as it is now, computed once per state."""
+
+    def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
+        self._open_reference = open_reference
+        self._samples = samples
+        self._state: int | None = None
+        self._outputs: Outputs = ()
+
+    def of(self, model: ir.Model) -> Outputs:
+        """Return the outputs of ``model`` for every sample."""
+        state = fingerprint(model)
+        if state != self._state:
+            with self._open_reference(model) as runner:
+                self._outputs = [runner.run(sample) for sample in self._samples]
+            self._state = state
+        return self._outputs
+
+
+class AccuracyObserver:
+    """Measures what lossy passes do to the outputs.
+
+    Each record of a lossy pass gets ``details["accuracy"]``: by output name, ``max_abs``,
+    ``cosine``, ``snr_db`` and, where rows have a largest element, ``top1``, all against the
+    model just before the pass.
+
+    Args:
+        open_reference: Opens a model in the reference runtime.
+        samples: What it is run on.
+
+    Attributes:
+        effects: By output name, the largest absolute difference so far from the model before
+            the first lossy pass.
+    """
+
+    def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
+        self.effects: dict[str, float] = {}
+        self._now = _Outputs(open_reference, samples)
+        self._before: Outputs = ()
+        self._first: Outputs | None = None
+
+    def before(self, pass_: Pass, model: ir.Model) -> None:
+        """Compute the outputs before a lossy pass."""
+        if pass_.effect == "lossy":
+            self._before = self._now.of(model)
+            if self._first is None:
+                self._first = self._before
+
+    def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
+        """Compare with the outputs after it.
+
+        Raises:
+            PassViolation: If the pass made an output that cannot be compared at all.
+        """
+        if pass_.effect != "lossy" or not record.modified:
+            return
+        after = self._now.of(model)
+        assert self._first is not None, "before() ran"
+        total = compare_outputs(self._first, after)
+        step = compare_outputs(self._before, after)
+        for name, metrics in step.items():
+            if metrics.problem:
+                raise PassViolation(f"output {name!r}: {metrics.problem}")
+            if metrics.nonfinite_mismatches:
+                raise PassViolation(f"output {name!r} became NaN or infinite")
+        record.details["accuracy"] = {name: _accuracy(metrics) for name, metrics in step.items()}
+        self.effects = {name: metrics.max_abs for name, metrics in total.items()}
+
+
+def _accuracy(metrics: OutputMetrics) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "max_abs": metrics.max_abs,
+        "cosine": metrics.cosine,
+        "snr_db": metrics.snr_db,
+    }
+    return document if metrics.top1 is None else document | {"top1": metrics.top1}
+
+
+class VerifyObserver:
+    """Runs the model around every pass and holds the pass to its declared effect.
+
+    A bit-exact pass must leave every output equal to the last bit; a real-arithmetic pass may
+    move outputs within the tolerance derived from the model's noise floor; a lossy pass is not
+    held to anything here. The reference must run without optimizations of its own, or those
+    would see to it that equal graphs round unequally.
+
+    Args:
+        open_reference: Opens a model in the reference runtime, without its optimizations.
+        samples: What it is run on.
+    """
+
+    def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
+        self._open_reference = open_reference
+        self._samples = samples
+        self._now = _Outputs(open_reference, samples)
+        self._before: Outputs = ()
+        self._model: ir.Model | None = None
+
+    def before(self, pass_: Pass, model: ir.Model) -> None:
+        """Compute the outputs before the pass."""
+        self._before = self._now.of(model)
+        self._model = model.clone() if pass_.effect == "real-arithmetic" else None
+
+    def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
+        """Compare with the outputs after the pass.
+
+        Raises:
+            PassViolation: If an output moved further than the pass declares.
+        """
+        if not record.modified or pass_.effect == "lossy":
+            return
+        try:
+            compared = compare_outputs(self._before, self._now.of(model))
+        except IrconvError as error:
+            raise PassViolation(f"the model no longer runs: {error.what}") from error
+        changed = {name: metrics for name, metrics in compared.items() if not metrics.equal}
+        if not changed:
+            return
+        allowed = self._allowed()
+        for name, metrics in changed.items():
+            limit = allowed.get(name, 0.0)
+            if metrics.problem:
+                raise PassViolation(f"output {name!r}: {metrics.problem}")
+            if metrics.nonfinite_mismatches or metrics.max_abs > limit or not limit:
+                raise PassViolation(
+                    f"output {name!r} moved by {metrics.max_abs:.3g} "
+                    f"({metrics.mismatched} of {metrics.elements} elements); a pass with effect "
+                    f"{pass_.effect!r} may move it by {limit:.3g}"
+                )
+
+    def _allowed(self) -> dict[str, float]:
+        if self._model is None:
+            return {}
+        golden = Golden(self._samples, self._before, "data", None, {})
+        precision = model_precision(self._model)
+        tolerances = derive_tolerances(self._model, golden, precision, self._open_reference)
+        return {name: tolerance.value for name, tolerance in tolerances.items()}
+
+
+class DumpObserver:
+    """Writes the model's text after every pass that changed it.
+
+    Args:
+        directory: Where ``NNN-pass-name.txt`` files go; made if it is not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def before(self, pass_: Pass, model: ir.Model) -> None:
+        """Write the model as it was before the first pass."""
+        if self._count == 0:
+            self._write("input", model)
+
+    def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
+        """Write the model if the pass changed it."""
+        if record.modified:
+            self._write(pass_.name, model)
+
+    def _write(self, name: str, model: ir.Model) -> None:
+        from irconv.graph.text import format_model
+
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f"{self._count:03d}-{name}.txt"
+        path.write_text(format_model(model), encoding="utf-8")
+        self._count += 1
