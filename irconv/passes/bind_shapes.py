@@ -22,6 +22,8 @@ from irconv.passes.base import Pass, PassContext, PassResult
 __all__ = ["BindShapes"]
 
 _Key = TypeVar("_Key")
+_BOUND = "irconv.bound-dimensions"
+"""Key in the meta data of the main graph: what was bound, so that binding it again is no error."""
 _POSITION = re.compile(r"(?P<input>.+)\[(?P<axis>\d+)\]")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _EXPRESSION = re.compile(r"[\w\s+\-*/()]{1,200}")
@@ -38,10 +40,10 @@ class BindShapes(Pass):
             y = Relu (x)
         }
 
-    After ``bind-shapes{dims=["batch=4"]}``::
+    After ``bind-shapes{dims=["batch=3"]}``::
 
         < ir_version: 10, opset_import: ["" : 20] >
-        g (float[4, 3] x) => (float[4, 3] y) {
+        g (float[3, 3] x) => (float[3, 3] y) {
             y = Relu (x)
         }
 
@@ -68,11 +70,13 @@ class BindShapes(Pass):
         """
         requests = _parse(self.dims)
         requests += [(key, span.best) for key, span in context.shapes.items() if span.bound]
-        sizes: dict[str, int] = {}
+        sizes: dict[str, int] = dict(model.graph.meta.get(_BOUND, {}))
         places: dict[tuple[ir.Value, int], int] = {}
         for key, size in requests:
             self._request(model, key, size, sizes, places)
         changed = sum(_set_dim(value, axis, size) for (value, axis), size in places.items())
+        if sizes:
+            model.graph.meta[_BOUND] = sizes
         evaluated: dict[str, int | None] = {}
         for value in _values(model.graph):
             changed += _bind(value, sizes, evaluated)
@@ -86,7 +90,7 @@ class BindShapes(Pass):
         sizes: dict[str, int],
         places: dict[tuple[ir.Value, int], int],
     ) -> None:
-        if key in _dim_names(model.graph.inputs):
+        if key in sizes or key in _dim_names(model.graph.inputs):
             _agree(sizes, key, size, f"dimension {key!r}")
             return
         value, axis = _position(model, key)

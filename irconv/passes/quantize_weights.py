@@ -152,7 +152,7 @@ class QuantizeWeights(Pass):
         < ir_version: 10, opset_import: ["" : 20] >
         g (float[N, 2] x) => (float[N, 2] y)
         <int8[2, 2] w_quantized = {127, -127, -63, 1}, float[2] w_scale = {1.0, 2.0},
-         int8[2] w_zero_point = {0, 0}>
+         int8[2] w_zero_point = {0, 0}, float[2, 2] w_dequantized>
         {
             [w_dequantized] w_dequantized = DequantizeLinear <axis: int = 1> (
                 w_quantized, w_scale, w_zero_point)

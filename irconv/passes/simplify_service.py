@@ -1,0 +1,36 @@
+"""The worker's side of ``simplify``: one call to onnxsim on a file that irconv wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+__all__ = ["SimplifyService"]
+
+
+class SimplifyService:
+    """Hosted by :class:`irconv.worker.Worker`; onnxsim can crash or hang on a hostile model."""
+
+    def simplify(self, source: str, destination: str, max_constant_bytes: int) -> None:
+        """Simplify the model in ``source``, which holds all its weights, into ``destination``.
+
+        onnxsim is given the model in memory and never a path: from a path it reads whatever
+        file the model's external data names.
+
+        Args:
+            source: Path of an ONNX file.
+            destination: Path to write the result to.
+            max_constant_bytes: Constants of more bytes than this are not folded.
+        """
+        import onnxsim
+
+        model = onnx.ModelProto.FromString(Path(source).read_bytes())
+        simplified, _ = onnxsim.simplify(
+            model,
+            include_subgraph=True,
+            import_custom_schemas=False,
+            certify=False,
+            tensor_size_threshold=f"{max(1, max_constant_bytes // 1024)}KB",
+        )
+        Path(destination).write_bytes(simplified.SerializeToString())
