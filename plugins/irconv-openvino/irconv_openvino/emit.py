@@ -14,17 +14,18 @@ from irconv.errors import BackendError, Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_nodes
-from irconv.runtime.base import TensorSpec
 from irconv_openvino.sdk import first_line, load_openvino, unconverted_operators
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from irconv.runtime.base import TensorSpec
     from irconv.shapes import DimRange
 
 __all__ = ["MODEL", "write_ir"]
 
 MODEL = "model.xml"
+_IMPORTER = "OpenVINO's ONNX importer"
 
 
 def write_ir(
@@ -51,15 +52,12 @@ def write_ir(
         try:
             converted = openvino.Core().read_model(str(source))
         except RuntimeError as error:
-            raise UnsupportedError(
-                "openvino", _diagnose(model, error), where="OpenVINO's ONNX importer"
-            ) from error
-        inputs, outputs = input_specs(model), output_specs(model)
+            raise UnsupportedError("openvino", _diagnose(model, error), where=_IMPORTER) from error
         data = {
-            "inputs": _locate(inputs, converted.inputs, "input"),
-            "outputs": _locate(outputs, converted.outputs, "output"),
+            "inputs": _locate_inputs(model, converted.inputs),
+            "outputs": _locate_outputs(model, converted.outputs),
         }
-        _bound_dimensions(openvino, converted, data["inputs"], inputs, shapes)
+        _bound_dimensions(openvino, converted, data["inputs"], input_specs(model), shapes)
         openvino.save_model(converted, str(directory / MODEL), compress_to_fp16=compress)
         del converted
     return data
@@ -83,18 +81,43 @@ def _diagnose(model: ir.Model, error: RuntimeError) -> list[Diagnostic]:
     ]
 
 
-def _locate(specs: Sequence[TensorSpec], ports: Sequence[Any], side: str) -> list[dict[str, Any]]:
-    """Find each source tensor among the ports: by its name, else by its position."""
-    by_name = {name: index for index, port in enumerate(ports) for name in port.get_names()}
-    if len(specs) > len(ports):
-        raise BackendError(
-            f"OpenVINO gave the model {len(ports)} {side}s where the source has {len(specs)}",
-            where="OpenVINO's ONNX importer",
-        )
+def _locate_inputs(model: ir.Model, ports: Sequence[Any]) -> list[dict[str, Any]]:
+    """Find each input among the ports, which stand in the source's order.
+
+    OpenVINO drops inputs whose values nothing reads; such an input gets no index. Where it drops
+    a node that does nothing, an input may go by the name of that node's output, so names are
+    looked at only where some input is missing.
+
+    Raises:
+        BackendError: If a port is not known to be one of the inputs.
+    """
+    specs = input_specs(model)
+    if len(ports) == len(specs):
+        located = {spec.name: index for index, spec in enumerate(specs)}
+    else:
+        names = {spec.name for spec in specs}
+        located = {}
+        for index, port in enumerate(ports):
+            found = names.intersection(port.get_names())
+            if len(found) != 1:
+                raise BackendError(
+                    f"OpenVINO renamed an input to {sorted(port.get_names())} and dropped another",
+                    where=_IMPORTER,
+                    hint="take the inputs that nothing reads out of the model",
+                )
+            located[found.pop()] = index
     return [
-        {"name": spec.name, "dtype": spec.dtype, "index": by_name.get(spec.name, position)}
-        for position, spec in enumerate(specs)
+        {"name": spec.name, "dtype": spec.dtype, "index": located.get(spec.name)} for spec in specs
     ]
+
+
+def _locate_outputs(model: ir.Model, ports: Sequence[Any]) -> list[dict[str, Any]]:
+    by_name = {name: index for index, port in enumerate(ports) for name in port.get_names()}
+    specs = output_specs(model)
+    lost = [spec.name for spec in specs if spec.name not in by_name]
+    if lost:
+        raise BackendError(f"OpenVINO lost the outputs {lost}", where=_IMPORTER)
+    return [{"name": spec.name, "dtype": spec.dtype, "index": by_name[spec.name]} for spec in specs]
 
 
 def _bound_dimensions(
@@ -106,7 +129,9 @@ def _bound_dimensions(
 ) -> None:
     new: dict[int, Any] = {}
     for entry, spec in zip(located, specs, strict=True):
-        if spec.shape is None or not any(dim in shapes for dim in spec.shape):
+        if entry["index"] is None or spec.shape is None:
+            continue
+        if not any(dim in shapes for dim in spec.shape):
             continue
         dims = [_dimension(openvino, dim, shapes) for dim in spec.shape]
         new[entry["index"]] = openvino.PartialShape(dims)

@@ -59,6 +59,8 @@ class OpenvinoRunner(Runner):
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
         for entry in self._inputs:
+            if entry["index"] is None:
+                continue
             port = self._compiled.inputs[entry["index"]]
             array = feeds[entry["name"]]
             if not isinstance(array, np.ndarray):

@@ -1,0 +1,104 @@
+"""The ways a case can go: through irconv to a target, or straight into ONNX Runtime."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from compare import difference
+from suite import Case
+
+from irconv.backends.base import Backend, EmitRequest
+from irconv.errors import Diagnostic, IrconvError, UnsupportedError
+from irconv.graph.interface import output_specs
+from irconv.passes.base import PassContext
+from irconv.passes.manager import PassManager
+from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.plugins import Registry
+from irconv.runtime.onnxruntime import OnnxRuntimeRunner
+
+BASELINE = "onnxruntime"
+"""Name of the route that leaves irconv out."""
+
+
+def run_case(case: Case, target: str, registry: Registry, level: int) -> str:
+    """Run one case and return its status.
+
+    Returns:
+        ``pass``; ``refused: CODE reason`` where irconv says that the target cannot express it;
+        ``fail: stage: words`` for everything else.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="irconv-conformance-"))
+    try:
+        if target == BASELINE:
+            return _run_baseline(case, scratch)
+        return _run_target(case, registry.build_backend(target), registry, level, scratch)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _run_baseline(case: Case, scratch: Path) -> str:
+    path = scratch / "model.onnx"
+    onnx.save(case.model, path)
+    names = [output.name for output in case.model.graph.output]
+    try:
+        with OnnxRuntimeRunner(path, threads=1) as runner:
+            return _judge(case, runner, names)
+    except IrconvError as error:
+        return f"fail: {error.what.splitlines()[0]}"
+
+
+def _run_target(
+    case: Case, backend: Backend, registry: Registry, level: int, scratch: Path
+) -> str:
+    stage = "load"
+    try:
+        source = scratch / "source.onnx"
+        onnx.save(case.model, source)
+        model = _load(source)
+        names = [spec.name for spec in output_specs(model)]
+        stage = "passes"
+        manager = PassManager(resolve_pipeline(registry, level), strict=True, max_rounds=MAX_ROUNDS)
+        model = manager.run(model, PassContext()).model
+        stage = "legalize"
+        manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
+        model = manager.run(model.clone(), PassContext(abilities=backend.abilities())).model
+        stage = "check"
+        diagnostics = backend.check(model, {})
+        if diagnostics:
+            return _refusal(diagnostics[0])
+        stage = "emit"
+        directory = scratch / "artifact"
+        directory.mkdir()
+        artifact = backend.emit(model, directory, EmitRequest())
+        stage = "open"
+        with backend.runner(directory, artifact) as runner:
+            stage = "run"
+            return _judge(case, runner, names)
+    except UnsupportedError as error:
+        return f"late {stage}: {_refusal(error.diagnostics[0])}"
+    except IrconvError as error:
+        return f"fail: {stage}: {error.what.splitlines()[0]}"
+
+
+def _refusal(diagnostic: Diagnostic) -> str:
+    return f"refused: {diagnostic.code} {diagnostic}"
+
+
+def _judge(case: Case, runner: Any, names: list[str]) -> str:
+    for feeds, expected in case.samples():
+        outputs: Mapping[str, Any] = runner.run(feeds)
+        found = difference([outputs[name] for name in names], expected, case.tolerance)
+        if found:
+            return f"fail: mismatch: {found}"
+    return "pass"
+
+
+def _load(path: Path) -> Any:
+    import onnx_ir as ir
+
+    return ir.load(path)
