@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
+from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
+from irconv.passes.eliminate_dead_code import EliminateDeadCode
+from irconv.passes.eliminate_identity import EliminateIdentity
+from irconv.passes.eliminate_no_op import EliminateNoOp
+from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -13,8 +20,15 @@ __all__ = ["PASSES"]
 
 PASSES: tuple[type[Pass], ...] = (
     BindShapes,
+    InferShapes,
+    EliminateIdentity,
+    FoldConstants,
+    EliminateNoOp,
     FuseConvBatchnorm,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
+    DedupInitializers,
+    EliminateCommonSubexpressions,
+    EliminateDeadCode,
 )

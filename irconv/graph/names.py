@@ -1,0 +1,76 @@
+"""Names of values: fresh ones, and those that mean different things in different graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+from irconv.graph.walk import all_graphs
+
+__all__ = ["NameAllocator", "ambiguous_names", "fresh_name"]
+
+
+class NameAllocator:
+    """Gives out value names that collide with none in the model, bodies and functions included.
+
+    Built once in linear time; every further name takes constant time on average.
+
+    Args:
+        model: The model, or one top-level graph with the bodies inside it.
+    """
+
+    def __init__(self, model: ir.Model | ir.Graph) -> None:
+        self._taken: set[str] = set()
+        self._counters: dict[str, int] = {}
+        for graph in _graphs(model):
+            self._taken.update(_names(graph))
+
+    def fresh(self, base: str) -> str:
+        """Return ``base``, or ``base_1``, ``base_2``, … where it is taken, and reserve it."""
+        name = base or "value"
+        stem, number = name, self._counters.get(name, 0)
+        while name in self._taken:
+            number += 1
+            name = f"{stem}_{number}"
+        self._counters[stem] = number
+        self._taken.add(name)
+        return name
+
+
+def fresh_name(model: ir.Model | ir.Graph, base: str) -> str:
+    """Return one name that is free everywhere in ``model``; linear in its size.
+
+    Several names in a row come cheaper from one :class:`NameAllocator`.
+    """
+    return NameAllocator(model).fresh(base)
+
+
+def ambiguous_names(model: ir.Model) -> frozenset[str]:
+    """Return the value names that more than one graph of a scope defines.
+
+    ONNX forbids a body to hide an outer name, but such models exist. A reference to such a
+    value must not be moved into another graph, where its name may stand for something else.
+    """
+    seen: set[str] = set()
+    ambiguous: set[str] = set()
+    for graph in all_graphs(model):
+        names = set(_names(graph))
+        ambiguous |= names & seen
+        seen |= names
+    return frozenset(ambiguous)
+
+
+def _graphs(model: ir.Model | ir.Graph) -> Iterable[ir.Graph]:
+    if isinstance(model, ir.Model):
+        return all_graphs(model)
+    return (model, *model.subgraphs())
+
+
+def _names(graph: ir.Graph) -> Iterator[str]:
+    for value in graph.inputs:
+        yield value.name or ""
+    yield from graph.initializers
+    for node in graph:
+        for output in node.outputs:
+            yield output.name or ""
