@@ -12,7 +12,7 @@ Grammar::
     value    = bare | quoted | "[" [ value { "," value } ] "]"
 
 ``name`` is kebab-case. A key may be written with ``-`` or ``_``. A quoted value stands between
-double quotes, with ``\"`` and ``\\`` inside.
+double quotes, with ``\"`` and ``\\`` inside. The bare word ``none`` unsets an optional option.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ OptionValue = str | tuple["OptionValue", ...]
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r'[^\s,{}\[\]="\\]+')
+_NONE = "none"
+_DEEPEST_LIST = 32
+
+
+class _Quoted(str):
+    """Text that stood between double quotes, where ``none`` is a word like any other."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Spec:
 def _print_value(value: OptionValue) -> str:
     if isinstance(value, tuple):
         return "[" + ",".join(_print_value(item) for item in value) + "]"
-    if _BARE.fullmatch(value):
+    if _BARE.fullmatch(value) and not isinstance(value, _Quoted):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -101,24 +109,26 @@ class _Reader:
             character = self.text[self.at]
             self.at += 1
             if character == '"':
-                return "".join(characters)
+                return _Quoted("".join(characters))
             if character == "\\" and self.at < len(self.text):
                 character = self.text[self.at]
                 self.at += 1
             characters.append(character)
         raise self.error("a closing double quote")
 
-    def value(self) -> OptionValue:
+    def value(self, depth: int = 0) -> OptionValue:
         if self.peek() == '"':
             return self.quoted()
         if self.peek() != "[":
             return self.match(_BARE, "a value")
+        if depth == _DEEPEST_LIST:
+            raise self.error(f"lists nested at most {_DEEPEST_LIST} deep")
         self.take("[")
         items: list[OptionValue] = []
         while self.peek() != "]":
             if items:
                 self.take(",")
-            items.append(self.value())
+            items.append(self.value(depth + 1))
         self.take("]")
         return tuple(items)
 
@@ -204,7 +214,7 @@ class Configurable:
         options: dict[str, OptionValue] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value != field.default and value is not None:
+            if value != field.default:
                 options[field.name] = _to_text(value)
         return Spec(self.name, options)
 
@@ -221,8 +231,12 @@ def field_types(cls: type[Configurable]) -> dict[str, Any]:
 def _to_text(value: object) -> OptionValue:
     if isinstance(value, tuple):
         return tuple(_to_text(item) for item in value)
+    if value is None:
+        return _NONE
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value == _NONE:
+        return _Quoted(value)
     return repr(value) if isinstance(value, float) else str(value)
 
 
@@ -246,7 +260,7 @@ def _convert(value: OptionValue, kind: Any, what: str) -> Any:
 
 def _convert_union(value: OptionValue, arguments: tuple[Any, ...], what: str) -> Any:
     members = [member for member in arguments if member is not types.NoneType]
-    if types.NoneType in arguments and value == "none":
+    if types.NoneType in arguments and value == _NONE and not isinstance(value, _Quoted):
         return None
     failure: UsageError | None = None
     for member in members:
