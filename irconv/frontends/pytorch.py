@@ -1,0 +1,262 @@
+"""The PyTorch frontend: exported programs (``.pt2``), and with trust ``module:factory``.
+
+PyTorch lives in a worker process. A ``.pt2`` is judged before PyTorch sees it, and PyTorch
+reads irconv's copy of what was judged; a factory is the user's own code and needs ``--trust``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from irconv.backends.base import Availability
+from irconv.errors import InputError, MissingError
+from irconv.frontends.base import Frontend, Imported, ImportRequest, SourceInfo
+
+if TYPE_CHECKING:
+    from irconv.runtime.base import Feeds
+    from irconv.worker import Worker
+
+__all__ = ["PytorchFrontend"]
+
+_WHERE = "frontend pytorch"
+_FACTORY = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W\d]\w*")
+_WEIGHT_SUFFIXES = (".pt", ".pth")
+_INSTALL = "pip install 'irconv[pytorch]'"
+
+
+@dataclass(frozen=True)
+class PytorchFrontend(Frontend):
+    """Frontend ``pytorch``.
+
+    Attributes:
+        opset: Opset to export at. PyTorch's own default is 20; from 23 on its exporter writes
+            operators, such as Attention, that few targets read.
+    """
+
+    name: ClassVar[str] = "pytorch"
+    summary: ClassVar[str] = "PyTorch exported programs, and with --trust module:factory"
+    suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
+
+    opset: int = 20
+
+    def __post_init__(self) -> None:
+        if not 18 <= self.opset <= 23:
+            raise ValueError(f"opset must be from 18 to 23, not {self.opset}")
+
+    def recognizes(self, source: str) -> bool:
+        """Say yes to ``.pt2``, ``module:factory``, and ``.pt`` and ``.pth`` to explain them."""
+        suffix = Path(source).suffix.lower()
+        return suffix in (*self.suffixes, *_WEIGHT_SUFFIXES) or _is_factory(source)
+
+    def available(self) -> Availability:
+        """Say whether PyTorch is installed, without importing it."""
+        if importlib.util.find_spec("torch") is None:
+            return Availability(False, "PyTorch is not installed", _INSTALL)
+        return Availability(True, f"torch {importlib.metadata.version('torch')}")
+
+    def inspect(self, source: str) -> dict[str, Any]:
+        """Return facts about a ``.pt2`` from its JSON; code that the source names never runs."""
+        if _is_factory(source):
+            return {
+                "frontend": self.name,
+                "needs_trust": True,
+                "notes": [f"{source} is code; looking inside would run it, so it needs --trust"],
+            }
+        from irconv.frontends.pytorch_archive import read_program_archive
+        from irconv.frontends.pytorch_facts import describe_archive
+
+        with _open(source) as file:
+            facts = describe_archive(read_program_archive(file))
+            return {"frontend": self.name, "bytes": file.seek(0, 2), **facts}
+
+    def load(self, source: str, request: ImportRequest) -> Imported:
+        """Bring the source into the IR; see :meth:`irconv.frontends.base.Frontend.load`."""
+        if _is_factory(source):
+            if not request.trust:
+                raise InputError(
+                    f"{source} is code that loading would run",
+                    where=_WHERE,
+                    hint="re-run with --trust if you wrote it or know who did",
+                )
+            self._require_torch()
+            return self._load_factory(source, request)
+        with _open(source) as file:
+            return self._load_program(source, file, request)
+
+    def _require_torch(self) -> None:
+        availability = self.available()
+        if not availability.ok:
+            raise MissingError(availability.detail, where=_WHERE, hint=availability.way_out)
+
+    def _load_program(self, source: str, file: IO[bytes], request: ImportRequest) -> Imported:
+        from irconv.frontends.pytorch_archive import read_program_archive
+
+        notes: list[str] = []
+        path = Path(source).resolve()
+        if request.trust:
+            notes.append("loaded by --trust without a look inside")
+        else:
+            path = request.directory / "program.pt2"
+            archive = read_program_archive(file, path)
+            if archive.dangers:
+                raise _refusal(archive.dangers)
+            notes += archive.notes
+        self._require_torch()
+        sha256, size = _digest(file)
+        worker = _start(request)
+        try:
+            worker.call("load_program", path=str(path), trust=request.trust)
+            if not request.trust:
+                path.unlink()
+            return self._finish(worker, request, sha256, size, notes)
+        except BaseException:
+            worker.close()
+            raise
+
+    def _load_factory(self, source: str, request: ImportRequest) -> Imported:
+        worker = _start(request)
+        try:
+            worker.call(
+                "load_factory",
+                target=source,
+                inputs=_stated(request),
+                shapes={
+                    name: [bounds.minimum, bounds.best, bounds.maximum]
+                    for name, bounds in request.shapes.items()
+                },
+            )
+            return self._finish(worker, request, "", 0, [])
+        except BaseException:
+            worker.close()
+            raise
+
+    def _finish(
+        self, worker: Worker, request: ImportRequest, sha256: str, size: int, notes: list[str]
+    ) -> Imported:
+        from irconv.graph.load import load_model
+        from irconv.runtime.remote import RemoteRunner
+
+        model_path = request.directory / "exported.onnx"
+        examples = request.directory / "examples.npz"
+        facts = worker.call(
+            "export",
+            path=str(model_path),
+            examples=str(examples),
+            opset=self.opset,
+            inputs=_stated(request),
+        )
+        _check_ranges(request, facts["ranges"])
+        loaded = load_model(model_path)
+        feeds, dropped = _examples(examples, facts, request) if facts["examples"] else ([], [])
+        imported = Imported(
+            model=loaded.model,
+            source=SourceInfo(
+                frontend=str(self),
+                sha256=sha256,
+                bytes=size,
+                opset=facts["opset"],
+                notes=(
+                    *notes,
+                    *facts["notes"],
+                    *(_range_note(name, *bounds) for name, bounds in facts["ranges"].items()),
+                    *dropped,
+                    *loaded.notes,
+                ),
+            ),
+            open_reference=lambda: RemoteRunner(worker, owns_worker=False),
+            example_feeds=feeds,
+        )
+        imported.close = weakref.finalize(imported, worker.close)
+        return imported
+
+
+def _is_factory(source: str) -> bool:
+    return _FACTORY.fullmatch(source) is not None and not Path(source).exists()
+
+
+def _open(source: str) -> IO[bytes]:
+    from irconv.graph.regular_file import open_regular
+
+    path = Path(source)
+    if path.suffix.lower() in _WEIGHT_SUFFIXES:
+        raise InputError(
+            f"{source} holds weights, a pickled module or TorchScript, which this frontend does "
+            "not read",
+            where=_WHERE,
+            hint="save torch.export.export(module.eval(), example_args) by torch.export.save "
+            "as a .pt2, or give --trust module:factory of a function that builds the module",
+        )
+    return open(open_regular(path, what="model file"), "rb")  # noqa: PTH123
+
+
+def _refusal(dangers: tuple[str, ...]) -> InputError:
+    shown = "\n".join(f"  - {reason}" for reason in dangers[:5])
+    more = f"\n  - and {len(dangers) - 5} more" if len(dangers) > 5 else ""
+    return InputError(
+        f"loading this .pt2 would run code:\n{shown}{more}",
+        where=_WHERE,
+        hint="re-run with --trust only if you made this file or know who did",
+    )
+
+
+def _digest(file: IO[bytes]) -> tuple[str, int]:
+    import hashlib
+
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+    return digest.hexdigest(), file.tell()
+
+
+def _start(request: ImportRequest) -> Worker:
+    from irconv.worker import Worker
+
+    return Worker(
+        "irconv.frontends.pytorch_service:PytorchService", limits=request.limits, label=_WHERE
+    )
+
+
+def _stated(request: ImportRequest) -> list[tuple[str, list[int | str | None], str | None]]:
+    return [(spec.name, list(spec.dims), spec.dtype) for spec in request.inputs]
+
+
+def _check_ranges(request: ImportRequest, ranges: Mapping[str, list[int | None]]) -> None:
+    for name, wanted in request.shapes.items():
+        if name not in ranges:
+            continue
+        low, high = ranges[name]
+        if wanted.minimum < (low or 0) or (high is not None and wanted.maximum > high):
+            raise InputError(
+                f"the dimension {name!r} of the program goes {_bounds(low, high)}, not {wanted}",
+                where=f"--shape {name}",
+                hint="ask for a part of that range, or export with another dynamic_shapes",
+            )
+
+
+def _bounds(low: int | None, high: int | None) -> str:
+    return f"from {low or 0} to {high}" if high is not None else f"from {low or 0} upwards"
+
+
+def _range_note(name: str, low: int | None, high: int | None) -> str:
+    return f"the dimension {name} goes {_bounds(low, high)}"
+
+
+def _examples(
+    path: Path, facts: Mapping[str, Any], request: ImportRequest
+) -> tuple[list[Feeds], list[str]]:
+    """Return the source's example inputs, unless they are outside of the ranges asked for."""
+    from irconv.runtime.values import load_samples
+
+    feeds = load_samples(path)[0]
+    for name, axes in facts["axes"].items():
+        for dim, size in zip(axes, getattr(feeds[name], "shape", ()), strict=True):
+            wanted = request.shapes.get(dim) if isinstance(dim, str) else None
+            if wanted is not None and not wanted.minimum <= size <= wanted.maximum:
+                return [], [f"the source's example inputs have {dim}={size} and were left out"]
+    return [feeds], []

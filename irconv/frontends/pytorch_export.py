@@ -1,0 +1,265 @@
+"""From an exported program to an ONNX file with the source's names.
+
+This module needs PyTorch and is imported in the worker process only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from irconv.errors import Diagnostic, InputError, UnsupportedError
+from irconv.frontends.pytorch_factory import Source, first_line, user_line
+from irconv.frontends.pytorch_signature import Signature
+from irconv.graph.serialize import save_model
+from irconv.graph.walk import all_graphs
+
+__all__ = ["check_inference", "to_onnx", "trace"]
+
+_WHERE = "frontend pytorch"
+_INLINE_LIMIT = 1 << 20
+_MESSAGE_LINES = 6
+_BOILERPLATE = re.compile(
+    r"For (?:more|extended|C\+\+)|If you suspect|Caused by:|The error above|consider using data"
+    r"|The following call|File \"|Set TORCH|\(Refer"
+)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_MISSING_OP = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)', overload='(\w+)'")
+
+
+def trace(source: Source) -> torch.export.ExportedProgram:
+    """Trace a module into an exported program.
+
+    Raises:
+        InputError: If ``torch.export`` cannot, with its reason and the line of the user's code.
+    """
+    try:
+        return torch.export.export(
+            source.module, source.args, source.kwargs, dynamic_shapes=source.dynamic_shapes
+        )
+    except Exception as error:
+        raise InputError(
+            f"torch.export cannot trace the module: {_reason(error)}",
+            where=user_line(error),
+            hint="make the code independent of tensor values (torch.where, torch.cond, "
+            "torch._check), or state fewer free dimensions; torch.export.draft_export lists "
+            "every obstacle",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = _ANSI.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines()]
+    kept = [line for line in lines if line and not _BOILERPLATE.match(line)]
+    return "\n".join(kept[:_MESSAGE_LINES]) or type(error).__name__
+
+
+def check_inference(program: torch.export.ExportedProgram) -> None:
+    """Check that no operator behaves as in training.
+
+    Raises:
+        InputError: Naming the operators and the user's lines.
+    """
+    active = [node for node in program.graph.nodes if _is_training(node)]
+    if not active:
+        return
+    places = "; ".join(
+        dict.fromkeys(f"{_op_name(node.target)} at {_source_line(node)}" for node in active[:5])
+    )
+    raise InputError(
+        f"the program was exported in training mode: {places}",
+        where=_WHERE,
+        hint="call module.eval() before torch.export.export, and pass training=self.training to "
+        "functional dropout",
+    )
+
+
+def _is_training(node: torch.fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    if node.op != "call_function" or schema is None:
+        return False
+    values = {
+        argument.name: node.args[position]
+        if position < len(node.args)
+        else node.kwargs.get(argument.name, argument.default_value)
+        for position, argument in enumerate(schema.arguments)
+    }
+    training = values.get("train") is True or values.get("training") is True
+    rate = values.get("p", values.get("dropout"))
+    return training and rate != 0
+
+
+def _op_name(target: Any) -> str:
+    return str(target._schema.name) if hasattr(target, "_schema") else str(target)
+
+
+def _source_line(node: torch.fx.Node) -> str:
+    """Return ``file:line in function`` of the user's code that a node comes from."""
+    frames = re.findall(r'File "([^"]+)", line (\d+), in (\S+)', node.meta.get("stack_trace") or "")
+    root = str(Path(torch.__file__).parent)
+    own = [frame for frame in frames if not frame[0].startswith(root)]
+    file, line, function = (own or frames or [("an unknown line", "", "")])[-1]
+    return f"{file}:{line} in {function}" if line else file
+
+
+def to_onnx(
+    program: torch.export.ExportedProgram,
+    signature: Signature,
+    dimensions: Mapping[str, str],
+    path: Path,
+    opset: int,
+) -> int:
+    """Write the program as ONNX and return the opset of the default domain.
+
+    Args:
+        program: The program; its state is left as it is.
+        signature: Its input and output names.
+        dimensions: The name to show for each symbol of a dimension.
+        path: The ``.onnx`` file to write; large weights go beside it.
+        opset: The opset to write.
+
+    Raises:
+        UnsupportedError: If an operator has no translation to ONNX, with every place of it.
+    """
+    try:
+        exported = torch.onnx.export(program, dynamo=True, verbose=False, opset_version=opset)
+    except Exception as error:
+        raise _cannot_convert(program, error) from error
+    assert exported is not None
+    model = exported.model
+    _name_outputs(model, signature)
+    _name_dimensions(model, dimensions)
+    _strip(model)
+    save_model(model, path, inline_limit=_INLINE_LIMIT)
+    return int(model.opset_imports[""])
+
+
+def _cannot_convert(program: torch.export.ExportedProgram, error: Exception) -> UnsupportedError:
+    chain: list[BaseException] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    missing = _MISSING_OP.search(str(error))
+    if missing is None:
+        diagnostic = Diagnostic(
+            "EXPORT_FAILED",
+            f"PyTorch's ONNX exporter fails: {_ANSI.sub('', first_line(chain[-1]))}",
+            way_out="try another opset, for example by writing the operator in another way",
+        )
+        return UnsupportedError("onnx", [diagnostic], where=_WHERE)
+    op = missing[1]
+    places = _nodes_of(program, op, missing[2])
+    diagnostics = [
+        Diagnostic(
+            "UNSUPPORTED_OP",
+            f"PyTorch has no translation of {op} to ONNX; it comes from {place}",
+            node=node,
+            op=op.replace(".", "::"),
+            way_out="write that line with other operators",
+        )
+        for node, place in places
+    ]
+    return UnsupportedError("onnx", diagnostics, where=_WHERE)
+
+
+def _nodes_of(
+    program: torch.export.ExportedProgram, op: str, overload: str
+) -> list[tuple[str, str]]:
+    for candidate in (program, program.run_decompositions()):
+        nodes = [
+            (node.name, _source_line(node))
+            for node in candidate.graph.nodes
+            if str(node.target) == f"{op}.{overload}"
+        ]
+        if nodes:
+            return nodes
+    return [("", "an unknown line")]
+
+
+def _name_outputs(model: ir.Model, signature: Signature) -> None:
+    names = [name for name in signature.outputs if name is not None]
+    outputs = list(model.graph.outputs)
+    if len(outputs) != len(names):
+        raise InputError(
+            f"the module returns {len(names)} tensors, but PyTorch's exporter wrote "
+            f"{len(outputs)} outputs",
+            where=_WHERE,
+            hint="return tensors only",
+        )
+    _make_room(model, set(names), outputs)
+    seen: set[ir.Value] = set()
+    for index, (value, name) in enumerate(zip(outputs, names, strict=True)):
+        if value in seen or value.is_graph_input() or value.is_initializer():
+            value = _copy_value(model, value)
+            model.graph.outputs[index] = value
+        seen.add(value)
+        value.name = name
+
+
+def _make_room(model: ir.Model, names: set[str], outputs: list[ir.Value]) -> None:
+    """Rename the values inside that have the name of an output."""
+    values = [
+        *model.graph.initializers.values(),
+        *(value for graph in all_graphs(model) for node in graph for value in node.outputs),
+    ]
+    taken = {value.name for value in values} | {value.name for value in model.graph.inputs} | names
+    for value in values:
+        if value.name in names:
+            count = 1
+            while f"{value.name}_{count}" in taken:
+                count += 1
+            value.name = f"{value.name}_{count}"
+            taken.add(value.name)
+    del outputs
+
+
+def _copy_value(model: ir.Model, value: ir.Value) -> ir.Value:
+    node = ir.node("Identity", [value])
+    node.outputs[0].shape = value.shape
+    node.outputs[0].type = value.type
+    model.graph.append(node)
+    return node.outputs[0]
+
+
+def _values(model: ir.Model) -> Iterator[ir.Value]:
+    for graph in all_graphs(model):
+        yield from graph.inputs
+        yield from graph.initializers.values()
+        for node in graph:
+            yield from node.outputs
+
+
+def _name_dimensions(model: ir.Model, dimensions: Mapping[str, str]) -> None:
+    if not dimensions:
+        return
+    symbol = re.compile(r"\b(?:" + "|".join(map(re.escape, dimensions)) + r")\b")
+    for value in _values(model):
+        if value.shape is None:
+            continue
+        dims = [
+            dim
+            if isinstance(dim, int) or dim.value is None
+            else symbol.sub(lambda found: dimensions[found.group()], dim.value)
+            for dim in value.shape
+        ]
+        value.shape = ir.Shape([dim if isinstance(dim, (int, str)) else None for dim in dims])
+
+
+def _strip(model: ir.Model) -> None:
+    """Remove what tells of the machine: stack traces and paths of the user's code."""
+    model.metadata_props.clear()
+    for graph in all_graphs(model):
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+    for function in model.functions.values():
+        function.metadata_props.clear()
+    for value in _values(model):
+        value.metadata_props.clear()
+        value.doc_string = None

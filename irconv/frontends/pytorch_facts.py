@@ -1,0 +1,137 @@
+"""Describing a ``.pt2`` from its JSON alone, without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from irconv.errors import InputError
+from irconv.frontends.pytorch_archive import ITEM_BYTES, ProgramArchive
+
+__all__ = ["describe_archive"]
+
+_SYMBOL = re.compile(r"Symbol\('(\w+)'[^()]*\)")
+_ROOT_NAME = "output"
+
+
+def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
+    """Return JSON-ready facts about an exported program.
+
+    Args:
+        archive: A judged archive.
+
+    Raises:
+        InputError: If the program's JSON is not of the form that the exporter writes.
+    """
+    program = archive.program
+    try:
+        graph = program["graph_module"]["graph"]
+        signature = program["graph_module"]["signature"]
+        values = graph["tensor_values"]
+        called = {
+            name: name
+            for entry in signature["input_specs"]
+            if "user_input" in entry
+            for name in _user_tensor(entry["user_input"])
+        }
+        returned = _named_outputs(program, signature["output_specs"])
+        dims: dict[str, str] = {}
+        inputs = [_tensor(name, values[key], dims) for name, key in called.items()]
+        outputs = [_tensor(name, values[key], dims) for name, key in returned.items()]
+        ranges = {
+            dims[symbol]: [bounds["min_val"], bounds["max_val"]]
+            for symbol, bounds in program["range_constraints"].items()
+            if symbol in dims
+        }
+        schema = program["schema_version"]
+        count, size = _parameters(archive.weights)
+        return {
+            "archive_version": archive.archive_version,
+            "schema_version": f"{schema['major']}.{schema['minor']}",
+            "torch_version": str(program.get("torch_version", "")),
+            "inputs": inputs,
+            "outputs": outputs,
+            "ranges": ranges,
+            "nodes": len(graph["nodes"]),
+            "operators": _operators(graph["nodes"]),
+            "parameters": count,
+            "parameter_bytes": size,
+            "pickles": list(archive.pickles),
+            "needs_trust": bool(archive.dangers),
+            "dangers": list(archive.dangers),
+            "notes": list(archive.notes),
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"the program's graph is not of the form that torch.export writes: {error!r}",
+            where="frontend pytorch",
+            hint="the file is damaged; write it again with torch.export.save",
+        ) from error
+
+
+def _user_tensor(entry: Mapping[str, Any]) -> list[str]:
+    tensor = entry["arg"].get("as_tensor")
+    return [tensor["name"]] if tensor else []
+
+
+def _named_outputs(program: Mapping[str, Any], specs: list[Any]) -> dict[str, str]:
+    """Return the graph's name of each tensor output by the name that the frontend gives it."""
+    _, tree = json.loads(program["graph_module"]["module_call_graph"][0]["signature"]["out_spec"])
+    entries = [entry["user_output"] for entry in specs if "user_output" in entry]
+    named: dict[str, str] = {}
+    for path, entry in zip(_leaves(tree), entries, strict=True):
+        for key in _user_tensor(entry):
+            named["_".join(path) or _ROOT_NAME] = key
+    return named
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if tree["type"] is None:
+        yield path
+        return
+    keys = json.loads(tree["context"]) if "ict" in tree["type"] else None
+    for index, child in enumerate(tree["children_spec"]):
+        step = str(keys[index]) if keys is not None else str(index)
+        root = () if path or keys is not None else (_ROOT_NAME,)
+        yield from _leaves(child, (*root, *path, step))
+
+
+def _tensor(name: str, meta: Mapping[str, Any], dims: dict[str, str]) -> dict[str, Any]:
+    dtype, _ = ITEM_BYTES.get(meta["dtype"], ("unknown", 0))
+    shape = [_dim(size, f"{name}_dim_{axis}", dims) for axis, size in enumerate(meta["sizes"])]
+    return {"name": name, "dtype": dtype, "shape": shape}
+
+
+def _dim(size: Mapping[str, Any], name: str, dims: dict[str, str]) -> int | str | None:
+    """Return a size, the name of a free dimension, or None for one computed from others."""
+    if "as_int" in size:
+        return int(size["as_int"])
+    symbol = _SYMBOL.fullmatch(str(size["as_expr"]["expr_str"]))
+    return dims.setdefault(symbol[1], name) if symbol else None
+
+
+def _operators(nodes: list[Mapping[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in nodes:
+        name = str(node["target"]).removeprefix("torch.ops.")
+        counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _parameters(weights: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the count and bytes of all weights; one that is shared counts once."""
+    count = size = 0
+    seen: set[str] = set()
+    for entry in weights.values():
+        meta = entry.get("tensor_meta")
+        if meta is None or entry["path_name"] in seen:
+            continue
+        seen.add(entry["path_name"])
+        elements = 1
+        for dim in meta["sizes"]:
+            elements *= int(dim["as_int"])
+        count += elements
+        size += elements * ITEM_BYTES[meta["dtype"]][1]
+    return count, size

@@ -1,0 +1,129 @@
+"""Running a PyTorch module as the reference.
+
+This module needs PyTorch and is imported in the worker process only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from irconv.errors import BackendError
+from irconv.frontends.pytorch_factory import first_line, user_line
+from irconv.frontends.pytorch_signature import Signature
+from irconv.runtime.base import Array, Feeds, Runner, Value
+from irconv.runtime.values import dtype_name, numpy_dtype
+
+__all__ = ["TorchRunner", "flat_feeds", "state_digest"]
+
+_BITS = {1: (torch.uint8, np.uint8), 2: (torch.int16, np.int16)}
+
+
+def to_tensor(array: Array) -> torch.Tensor:
+    """Copy a NumPy array, bfloat16 and float8 included, into a tensor."""
+    name = dtype_name(array.dtype)
+    native = array.dtype.kind in "biufc" and hasattr(torch, name)
+    if native and array.dtype.kind != "V" and array.dtype.isbuiltin == 1:
+        return torch.from_numpy(np.array(array))
+    torch_bits, numpy_bits = _BITS[array.dtype.itemsize]
+    tensor = torch.from_numpy(np.array(array).view(numpy_bits))
+    return tensor.view(torch_bits).view(getattr(torch, name))
+
+
+def to_array(tensor: torch.Tensor) -> Array:
+    """Copy a tensor, bfloat16 and float8 included, into a NumPy array."""
+    tensor = tensor.detach().cpu().contiguous()
+    name = str(tensor.dtype).removeprefix("torch.")
+    dtype = numpy_dtype(name)
+    if dtype.isbuiltin == 1:
+        return np.array(tensor.numpy())
+    bits = tensor.view(_BITS[tensor.element_size()][0]).numpy()
+    return np.array(bits).view(dtype)
+
+
+def state_digest(state: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Return the SHA-256 over names, dtypes, shapes and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in state:
+        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}\n".encode())
+        if tensor.numel():
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(memoryview(plain.view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def flat_feeds(
+    signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Value] | None:
+    """Return example arguments as named arrays; None where they are not of the signature."""
+    leaves, tree = pytree.tree_flatten((args, kwargs))
+    if tree != signature.in_spec:
+        return None
+    feeds: dict[str, Value] = {}
+    for leaf, value in zip(signature.inputs, leaves, strict=True):
+        if leaf.name is not None:
+            if not isinstance(value, torch.Tensor):
+                return None
+            feeds[leaf.name] = to_array(value)
+    return feeds
+
+
+class TorchRunner(Runner):
+    """Calls a module with named inputs and gives its outputs their names.
+
+    Args:
+        module: The module; buffers that a call changes are set back after it.
+        signature: Names and trees of its inputs and outputs.
+        mutated: Names of the buffers that a call changes.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, signature: Signature, mutated: Iterable[str]
+    ) -> None:
+        self._module = module
+        self._signature = signature
+        buffers = dict(module.named_buffers())
+        self._saved = {name: buffers[name].clone() for name in mutated if name in buffers}
+
+    def run(self, feeds: Feeds) -> dict[str, Value]:
+        """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
+        leaves = [
+            leaf.constant if leaf.name is None else to_tensor(np.asarray(feeds[leaf.name]))
+            for leaf in self._signature.inputs
+        ]
+        args, kwargs = pytree.tree_unflatten(leaves, self._signature.in_spec)
+        try:
+            with torch.no_grad():
+                result = self._module(*args, **kwargs)
+        except Exception as error:
+            raise BackendError(
+                f"the module fails on an input: {first_line(error)}", where=user_line(error)
+            ) from error
+        finally:
+            self._restore()
+        flat = pytree.tree_leaves(result)
+        return {
+            name: to_array(value)
+            for name, value in zip(self._signature.outputs, flat, strict=True)
+            if name is not None
+        }
+
+    def _restore(self) -> None:
+        with torch.no_grad():
+            for name, buffer in self._module.named_buffers():
+                if name in self._saved:
+                    buffer.copy_(self._saved[name])
+
+    def describe(self) -> dict[str, str]:
+        """Return what runs the module."""
+        return {
+            "runtime": "torch",
+            "version": torch.__version__,
+            "device": "CPU",
+            "precision": "as in the model",
+        }
