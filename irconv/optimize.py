@@ -1,0 +1,124 @@
+"""The pass pipeline alone: an ONNX file in, an ONNX file out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irconv.graph.atomic import output_errors, publish_files, staging_directory
+from irconv.graph.load import load_model
+from irconv.graph.serialize import INLINE_LIMIT, save_model
+from irconv.graph.walk import node_count
+from irconv.passes.base import Pass, PassContext
+from irconv.passes.manager import Observer, PassManager, PassRecord
+
+__all__ = ["OptimizeResult", "optimize_model"]
+
+
+@dataclass(frozen=True)
+class OptimizeResult:
+    """What :func:`optimize_model` did.
+
+    Attributes:
+        files: The files written, the ``.onnx`` file last.
+        pipeline: Spec text of the passes.
+        records: One for each run of a pass.
+        notes: What was changed while the model was read.
+        nodes_before: Nodes in all graphs of the source.
+        nodes_after: Nodes in all graphs of the result.
+        bytes_before: Size of the source's files.
+        bytes_after: Size of the files written.
+        seconds: Wall time of everything.
+        peak_rss_bytes: The most resident memory of this process so far, mapped files included.
+    """
+
+    files: tuple[Path, ...]
+    pipeline: str
+    records: tuple[PassRecord, ...]
+    notes: tuple[str, ...]
+    nodes_before: int
+    nodes_after: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+    peak_rss_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return {
+            "files": [str(path) for path in self.files],
+            "pipeline": self.pipeline,
+            "passes": [record.to_json() for record in self.records],
+            "notes": list(self.notes),
+            "nodes_before": self.nodes_before,
+            "nodes_after": self.nodes_after,
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "seconds": round(self.seconds, 3),
+            "peak_rss_bytes": self.peak_rss_bytes,
+        }
+
+
+def optimize_model(
+    source: Path,
+    output: Path,
+    passes: Sequence[Pass],
+    *,
+    context: PassContext | None = None,
+    strict: bool = False,
+    observers: Sequence[Observer] = (),
+    max_rounds: int = 1,
+) -> OptimizeResult:
+    """Run passes on an ONNX file and write the result, all of it or nothing.
+
+    Weights go to ``output.name + ".data"`` if the source kept weights outside too, or if they
+    have more than 1 GiB. ``output`` may be ``source`` itself.
+
+    Args:
+        source: The ``.onnx`` file to read.
+        output: The ``.onnx`` file to write.
+        passes: The pipeline.
+        context: What passes may use beside the graph.
+        strict: Whether a pass that breaks its contract stops the run.
+        observers: Called around each pass.
+        max_rounds: How often the pipeline may repeat while something still changes.
+
+    Raises:
+        InputError: If the source cannot be read or the output cannot be written.
+        BackendError: In strict mode, if a pass breaks its contract.
+    """
+    start = time.perf_counter()
+    loaded = load_model(source)
+    nodes_before = node_count(loaded.model)
+    manager = PassManager(passes, strict=strict, max_rounds=max_rounds, observers=observers)
+    with staging_directory(output) as staging:
+        result = manager.run(loaded.model, context)
+        inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
+        with output_errors(output):
+            staged = save_model(result.model, staging / output.name, inline_limit=inline_limit)
+        moves = [(path, output.with_name(path.name)) for path in reversed(staged)]
+        bytes_after = sum(path.stat().st_size for path in staged)
+        publish_files(moves)
+    return OptimizeResult(
+        files=tuple(final for _, final in moves),
+        pipeline=manager.spec,
+        records=tuple(result.records),
+        notes=loaded.notes,
+        nodes_before=nodes_before,
+        nodes_after=node_count(result.model),
+        bytes_before=loaded.bytes,
+        bytes_after=bytes_after,
+        seconds=time.perf_counter() - start,
+        peak_rss_bytes=_peak_rss_bytes(),
+    )
+
+
+def _peak_rss_bytes() -> int:
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
