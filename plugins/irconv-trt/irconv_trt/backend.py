@@ -106,6 +106,14 @@ class TrtBackend(Backend):
         """Say what an engine can do."""
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
+    def legalization(self) -> tuple[str, ...]:
+        """Make uint8 quantization int8; after that, convert to float16 if that was asked for."""
+        specs = ["infer-shapes", "rewrite-uint8-qdq"]
+        if self.precision == "fp16":
+            keep = "" if self.keep is None else f"{{keep=[{','.join(self.keep)}]}}"
+            specs.append(f"convert-float16{keep}")
+        return tuple(specs)
+
     def supports(self, node: ir.Node) -> Support:
         """Say whether TensorRT-RTX takes ``node``."""
         from irconv_trt.support import support_of
@@ -173,10 +181,12 @@ class TrtBackend(Backend):
         from irconv.graph.walk import all_nodes
         from irconv.verify.precision import model_precision
 
+        found = model_precision(model)
+        if found != "float32":
+            return found
         if any(node.op_type == "QuantizeLinear" for node in all_nodes(model)):
             return "int8"
-        found = model_precision(model)
-        return "tf32" if self.tf32 and found == "float32" else found
+        return "tf32" if self.tf32 else found
 
     def runner(self, directory: Path, artifact: Artifact) -> Runner:
         """Run the engine on a GPU that it is for, or else the graph it was built from."""

@@ -8,6 +8,7 @@ from irconv.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from irconv.backends.base import Backend
+    from irconv.passes.base import Pass
 
 
 @hookimpl
@@ -16,3 +17,12 @@ def irconv_backends() -> list[type[Backend]]:
     from irconv_trt.backend import TrtBackend
 
     return [TrtBackend]
+
+
+@hookimpl
+def irconv_passes() -> list[type[Pass]]:
+    """Return the passes that fit a graph to TensorRT."""
+    from irconv_trt.passes.convert_float16 import ConvertFloat16
+    from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
+
+    return [ConvertFloat16, RewriteUint8Qdq]
