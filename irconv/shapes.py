@@ -32,7 +32,9 @@ DTYPES: dict[str, str] = {
 }
 """Short dtype names of ``--input``, and the full name that each stands for."""
 
-_RANGE = re.compile(r"(?P<lo>\d+)(?:\.\.(?P<hi>\d+)(?:@(?P<opt>\d+))?)?")
+_SIZE = r"[0-9]{1,18}"
+_RANGE = re.compile(rf"(?P<lo>{_SIZE})(?:\.\.(?P<hi>{_SIZE})(?:@(?P<opt>{_SIZE}))?)?")
+_DIM = re.compile(rf"{_SIZE}|\?|[A-Za-z_].*")
 _INPUT = re.compile(r"(?P<name>[^\[\]{}]+)\[(?P<dims>[^\]]*)\](?:\{(?P<dtype>\w+)\})?")
 
 
@@ -85,6 +87,8 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, DimRange]:
             best = int(found["opt"] or high)
             if not 1 <= low <= best <= high:
                 raise UsageError(f"--shape {part!r}: needs 1 <= MIN <= BEST <= MAX")
+            if name.strip() in ranges:
+                raise UsageError(f"--shape gives {name.strip()!r} twice")
             ranges[name.strip()] = DimRange(low, best, high)
     return ranges
 
@@ -106,7 +110,17 @@ def parse_input(text: str) -> InputSpec:
         raise UsageError(
             f"--input {text!r}: unknown dtype {dtype!r}", hint="known: " + ", ".join(DTYPES)
         )
-    dims: list[int | str | None] = []
-    for part in filter(None, (item.strip() for item in found["dims"].split(","))):
-        dims.append(int(part) if part.isdigit() else None if part == "?" else part)
+    inside = found["dims"].strip()
+    dims = [_dim(part.strip(), text) for part in inside.split(",")] if inside else []
     return InputSpec(found["name"].strip(), tuple(dims), DTYPES.get(dtype or "", dtype))
+
+
+def _dim(part: str, text: str) -> int | str | None:
+    if not _DIM.fullmatch(part):
+        raise UsageError(
+            f"--input {text!r}: {part!r} is no dimension",
+            hint="write a size, the name of a dynamic dimension, or ? where it is open",
+        )
+    if part == "?":
+        return None
+    return int(part) if part.isdigit() else part
