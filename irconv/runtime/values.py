@@ -213,12 +213,14 @@ def _unpack(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Value:
         return [_unpack(item, arrays) for item in entry["items"]]
     if kind == "map":
         return dict(zip(entry["keys"], [_unpack(i, arrays) for i in entry["items"]], strict=True))
-    array = arrays[entry["member"]]
+    array: Array = arrays[entry["member"]]
     if kind == "strings":
         texts = json.loads(array.tobytes())
-        return np.array(texts, dtype=object).reshape(entry["shape"])
-    return array.view(numpy_dtype(entry["dtype"])) if _is_extension(entry) else array
-
-
-def _is_extension(entry: Mapping[str, Any]) -> bool:
-    return entry["dtype"] in _EXTENSION_DTYPES
+        strings: Array = np.array(texts, dtype=object)
+        return strings.reshape(entry["shape"])
+    extension = _EXTENSION_DTYPES.get(entry["dtype"])
+    if extension is None:
+        return array
+    if array.dtype != np.dtype(f"u{extension.itemsize}"):
+        raise ValueError(f"{array.dtype} cannot hold the bits of {extension}")
+    return array.view(extension)

@@ -1,7 +1,7 @@
 """Which values each input of a model may take, read off the graph.
 
-A value is followed from a graph input through operators that only move or cast it, into
-subgraph bodies and local functions, to the operators that compute with it. Each of those may
+A value is followed from a graph input through operators that only move or cast it, also into
+subgraph bodies, to the operators that compute with it. Each of those may
 demand something: a Gather index lies within an axis, a logarithm needs a positive argument, an
 attention mask holds zeros and ones. Linear in the part of the graph that is followed.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from irconv.graph.walk import subgraphs_of
 from irconv.runtime.base import Array
@@ -71,7 +72,8 @@ class Domain:
     @property
     def free(self) -> bool:
         """Whether nothing is asked."""
-        return not (self.limits or self.mask or self.hole) and math.isinf(self.low - self.high)
+        bounded = math.isfinite(self.low) or math.isfinite(self.high)
+        return not (bounded or self.limits or self.mask or self.hole)
 
     def meet(self, demand: Demand, offset: int) -> None:
         """Add one more demand; one that contradicts an earlier one is left out."""
@@ -87,12 +89,15 @@ class Domain:
 
 
 def analyze_inputs(model: ir.Model) -> dict[str, Domain]:
-    """Return the domain of every graph input, by name."""
-    functions = dict(model.functions)
-    return {value.name or "": _follow(value, functions) for value in model.graph.inputs}
+    """Return the domain of every graph input, by name; the model is left as it was."""
+    if model.functions or any(_is_discrete(value) for value in model.graph.inputs):
+        model = model.clone()
+        InlinePass()(model)
+        ShapeInferencePass()(model)
+    return {value.name or "": _follow(value) for value in model.graph.inputs}
 
 
-def _follow(start: ir.Value, functions: dict[ir.OperatorIdentifier, ir.Function]) -> Domain:
+def _follow(start: ir.Value) -> Domain:
     domain = Domain()
     integer_input = start.dtype is not None and start.dtype.is_integer()
     stack: list[tuple[ir.Value, int]] = [(start, 0)]
@@ -103,7 +108,7 @@ def _follow(start: ir.Value, functions: dict[ir.OperatorIdentifier, ir.Function]
             demand = _demand(node, index, integer=integer_input)
             if demand is not None:
                 domain.meet(demand, offset)
-            for item in _onward(node, index, offset, functions):
+            for item in _onward(node, index, offset):
                 if item not in seen:
                     seen.add(item)
                     stack.append(item)
@@ -125,17 +130,7 @@ _MOVES: dict[str, tuple[int, ...] | None] = {
 """Operators that hand on the values of these inputs as they are; None stands for all inputs."""
 
 
-def _onward(
-    node: ir.Node,
-    index: int,
-    offset: int,
-    functions: dict[ir.OperatorIdentifier, ir.Function],
-) -> Iterator[tuple[ir.Value, int]]:
-    function = functions.get(node.op_identifier())
-    if function is not None:
-        if index < len(function.inputs):
-            yield function.inputs[index], offset
-        return
+def _onward(node: ir.Node, index: int, offset: int) -> Iterator[tuple[ir.Value, int]]:
     if node.domain != "":
         return
     if node.op_type in _MOVES:
