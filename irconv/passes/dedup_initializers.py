@@ -68,7 +68,7 @@ class DedupInitializers(Pass):
 
 
 def _kind(tensor: ir.TensorProtocol) -> _Kind:
-    return tensor.dtype, tensor.shape.numpy()
+    return tensor.dtype, tuple(tensor.shape.numpy())
 
 
 class _Merger:

@@ -1,0 +1,109 @@
+"""Every file under golden/passes: what a pass does to a graph, as text.
+
+``IRCONV_UPDATE_GOLDEN=1`` writes the ``// output`` part anew; look at the difference before you
+commit it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+from irconv.passes.base import Pass, PassContext
+from irconv.passes.catalog import PASSES
+from irconv.shapes import parse_shapes
+from irconv.spec import parse_spec
+
+FOLDER = Path(__file__).parents[2] / "golden" / "passes"
+FILES = sorted(FOLDER.glob("*/*.onnxtxt"))
+SEPARATOR = "// output"
+HEADERS = ("pass", "expect", "shapes", "run")
+UPDATE = os.environ.get("IRCONV_UPDATE_GOLDEN") == "1"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A golden case: its header, the model before, and the model expected."""
+
+    title: str
+    header: dict[str, str]
+    before: str
+    after: str | None
+
+    @property
+    def spec(self) -> str:
+        return self.header["pass"]
+
+
+def read_case(path: Path) -> Case:
+    lines = path.read_text().splitlines()
+    header: dict[str, str] = {}
+    comments = [line.removeprefix("//").strip() for line in lines if line.startswith("//")]
+    for comment in comments[1:]:
+        key, colon, value = comment.partition(":")
+        if colon and key in HEADERS:
+            header[key] = value.strip()
+    split = lines.index(SEPARATOR) if SEPARATOR in lines else len(lines)
+    before, after = (
+        "\n".join(line for line in part if not line.startswith("//"))
+        for part in (lines[:split], lines[split:])
+    )
+    return Case(comments[0], header, before, after if SEPARATOR in lines else None)
+
+
+def build(spec_text: str, kit: SimpleNamespace) -> Pass:
+    spec = parse_spec(spec_text)
+    made = kit.pass_named(spec.name).from_options(spec.options)
+    assert isinstance(made, Pass)
+    return made
+
+
+def write_output(path: Path, model: ir.Model) -> None:
+    lines = path.read_text().splitlines()
+    head = lines[: lines.index(SEPARATOR)] if SEPARATOR in lines else lines
+    text = onnx.printer.to_text(ir.to_proto(model))
+    path.write_text("\n".join([*head, SEPARATOR, text.strip(), ""]))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
+    case = read_case(path)
+    assert case.title, "the first line says what the case shows"
+    assert ":" not in case.title.split()[0], "the first line says what the case shows"
+    assert case.header["expect"] in ("modified", "unchanged")
+    pass_ = build(case.spec, kit)
+    assert pass_.name == path.parent.name
+    context = PassContext(shapes=parse_shapes(filter(None, [case.header.get("shapes", "")])))
+    applied = kit.apply_pass(pass_, case.before, context)
+    assert applied.modified == (case.header["expect"] == "modified")
+    if not applied.modified:
+        assert case.after is None, "an unchanged case has no output part"
+        kit.same_text(applied.after, applied.before)
+        return
+    if UPDATE:
+        write_output(path, applied.after)
+        case = read_case(path)
+    assert case.after is not None, "a modified case has an output part"
+    kit.same_text(applied.after, kit.parse(case.after))
+    run = case.header.get("run", "")
+    if run:
+        assert run.startswith("no "), "`// run: no` gives a reason"
+    elif pass_.effect != "lossy":
+        kit.same_outputs(applied.before, applied.after, exact=False)
+
+
+@pytest.mark.parametrize("cls", PASSES, ids=lambda cls: cls.name)
+def test_every_pass_has_cases_both_ways(cls: type[Pass]) -> None:
+    expectations = {read_case(path).header["expect"] for path in FOLDER.glob(f"{cls.name}/*")}
+    assert "modified" in expectations
+    assert "unchanged" in expectations
+
+
+def test_no_case_of_an_unknown_pass() -> None:
+    assert {path.parent.name for path in FILES} <= {cls.name for cls in PASSES}
