@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 from irconv.errors import BackendError, Diagnostic, MissingError, UnsupportedError
 from irconv.runtime.base import TensorSpec
 from irconv_trt import cuda
-from irconv_trt.messages import (
-    builder_words,
-    notes_of,
-    parser_diagnostics,
-    wrong_number_diagnostics,
-)
+from irconv_trt.messages import builder_words, notes_of
+from irconv_trt.parse import parse
 from irconv_trt.profiles import Profile
 from irconv_trt.sdk import Sdk
 
@@ -71,20 +67,8 @@ def build_engine(
             the parser named.
         MissingError: If the build needs a GPU and there is none.
     """
-    trt = sdk.module
-    sdk.drain()
-    builder = trt.Builder(sdk.logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, sdk.logger)
-    parsed = parser.parse(graph.read_bytes(), str(graph))
-    messages = sdk.drain()
-    diagnostics = parser_diagnostics(parser) + wrong_number_diagnostics(messages)
-    if diagnostics or not parsed:
-        raise UnsupportedError(
-            "trt",
-            diagnostics or [Diagnostic("PARSER", builder_words(messages))],
-            where="TensorRT ONNX parser",
-        )
+    parsed = parse(sdk, graph)
+    network, messages = parsed.network, parsed.messages
     found_inputs = [network.get_input(index) for index in range(network.num_inputs)]
     found_outputs = [network.get_output(index) for index in range(network.num_outputs)]
     problems = [
@@ -94,8 +78,10 @@ def build_engine(
     ]
     if problems:
         raise UnsupportedError("trt", problems, where="TensorRT network")
-    config = _configure(trt, backend, builder, profile)
-    plan = builder.build_serialized_network(network, config)
+    names = {spec.name: tensor.name for spec, tensor in zip(inputs, found_inputs, strict=True)}
+    sizes = {names[name]: shapes for name, shapes in profile.items()}
+    config = _configure(sdk.module, backend, parsed.builder, sizes)
+    plan = parsed.builder.build_serialized_network(network, config)
     messages += sdk.drain()
     if plan is None:
         raise _build_error(backend, builder_words(messages))
@@ -123,10 +109,10 @@ def _configure(trt: Any, backend: TrtBackend, builder: Any, profile: Profile) ->
         for index, name in enumerate(names):
             config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
     if profile:
-        sizes = builder.create_optimization_profile()
+        made = builder.create_optimization_profile()
         for name, (low, best, high) in profile.items():
-            sizes.set_shape(name, low, best, high)
-        config.add_optimization_profile(sizes)
+            made.set_shape(name, low, best, high)
+        config.add_optimization_profile(made)
     return config
 
 
@@ -137,7 +123,7 @@ def _build_error(backend: TrtBackend, words: str) -> MissingError | UnsupportedE
                 "a weight-stripped engine can be built only on a machine with an NVIDIA GPU; "
                 f"the builder said: {words}",
                 where="TensorRT builder",
-                hint="build it on a machine with a GPU, or leave weights=stripped out",
+                hint="build it on a machine with a GPU, for one sm, or leave weights=stripped out",
             )
         if "current" in backend.sm:
             return MissingError(

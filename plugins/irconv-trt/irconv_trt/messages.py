@@ -44,9 +44,9 @@ _CODES = {
 _MAX_WORDS = 500
 
 
-def parser_diagnostics(parser: Any) -> list[Diagnostic]:
-    """Return one diagnostic for each error that the parser keeps."""
-    return [_diagnostic(parser.get_error(index)) for index in range(parser.num_errors)]
+def parser_diagnostics(errors: Iterable[Any]) -> list[Diagnostic]:
+    """Return one diagnostic for each error of the parser."""
+    return [_diagnostic(error) for error in errors]
 
 
 def _diagnostic(error: Any) -> Diagnostic:

@@ -13,11 +13,12 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 import pytest
+from irconv_trt.passes.convert_float16 import ConvertFloat16
+from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
+
 from irconv.plugins import load_registry
 from irconv.spec import parse_spec
 from irconv.testing import assert_pass
-from irconv_trt.passes.convert_float16 import ConvertFloat16
-from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
 
 _GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "passes"
 _CASES = sorted(_GOLDEN.glob("*/*.onnxtxt"))
