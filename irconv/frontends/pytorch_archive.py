@@ -21,7 +21,10 @@ from irconv.frontends.pytorch_pickle import copy_tensor_file
 from irconv.frontends.pytorch_program import dangers_of_program, parse_json
 from irconv.frontends.pytorch_zip import copy_member, open_zip, read_member, rooted_members
 
-__all__ = ["ITEM_BYTES", "ProgramArchive", "read_program_archive"]
+__all__ = ["ITEM_BYTES", "UNBOUNDED", "ProgramArchive", "read_program_archive"]
+
+UNBOUNDED = 1 << 62
+"""An upper bound of a dimension from here on means that there is none."""
 
 _MODEL = "models/model.json"
 _WEIGHTS = "data/weights/model_weights_config.json"

@@ -65,7 +65,7 @@ def user_line(error: BaseException) -> str:
     ]
     own = str(Path(__file__).parent.parent)
     for frame in reversed(stack):
-        outside = not frame.filename.startswith((_TORCH, own, "<frozen"))
+        outside = not frame.filename.startswith((_TORCH, own, "<frozen", "<eval_with_key>"))
         if outside and "importlib" not in frame.filename:
             return f"{frame.filename}:{frame.lineno} in {frame.name}"
     return _WHERE

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch_archive import ITEM_BYTES, ProgramArchive
+from irconv.frontends.pytorch_archive import ITEM_BYTES, UNBOUNDED, ProgramArchive
 
 __all__ = ["describe_archive"]
 
@@ -41,7 +41,7 @@ def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
         inputs = [_tensor(name, values[key], dims) for name, key in called.items()]
         outputs = [_tensor(name, values[key], dims) for name, key in returned.items()]
         ranges = {
-            dims[symbol]: [bounds["min_val"], bounds["max_val"]]
+            dims[symbol]: [_bound(bounds["min_val"]), _bound(bounds["max_val"])]
             for symbol, bounds in program["range_constraints"].items()
             if symbol in dims
         }
@@ -69,6 +69,10 @@ def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
             where="frontend pytorch",
             hint="the file is damaged; write it again with torch.export.save",
         ) from error
+
+
+def _bound(value: int | None) -> int | None:
+    return value if value is not None and abs(value) < UNBOUNDED else None
 
 
 def _user_tensor(entry: Mapping[str, Any]) -> list[str]:

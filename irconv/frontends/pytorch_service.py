@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from irconv.errors import InputError
+from irconv.frontends.pytorch_archive import UNBOUNDED
 from irconv.frontends.pytorch_export import check_inference, to_onnx, trace
 from irconv.frontends.pytorch_factory import first_line, prepare
 from irconv.frontends.pytorch_runner import TorchRunner, flat_feeds, state_digest
@@ -162,8 +163,8 @@ class PytorchService(RunnerService):
         for symbol, bounds in self._program.range_constraints.items():
             name = dimensions.get(str(symbol))
             if name is not None:
-                upper = int(bounds.upper) if bounds.upper.is_Integer else None
-                ranges[name] = (int(bounds.lower), upper)
+                upper = int(bounds.upper) if bounds.upper.is_Integer else UNBOUNDED
+                ranges[name] = (int(bounds.lower), upper if upper < UNBOUNDED else None)
         return ranges
 
     def _check_unchanged(self, module: torch.nn.Module, before: str, step: str) -> None:
