@@ -50,6 +50,9 @@ class TrtBackend(Backend):
             nodes.
         keep: Operator types that stay in float32 under ``fp16``; None for those that overflow
             or lose most.
+        asymmetric: What to do about quantization with a zero point other than 0, which TensorRT
+            does not have: refuse it, or compute it in floating point, with the same results but
+            without the speed of int8.
         tf32: Let matrix products of float32 round their inputs to 10-bit mantissas.
         weights: ``stripped`` leaves the weights out of the engine, to be refitted; that needs a
             GPU at build time.
@@ -64,6 +67,7 @@ class TrtBackend(Backend):
     sm: tuple[int | str, ...] = (80, 86, 89, 120, 121)
     precision: Literal["fp32", "fp16"] = "fp32"
     keep: tuple[str, ...] | None = None
+    asymmetric: Literal["refuse", "float"] = "refuse"
     tf32: bool = False
     weights: Literal["full", "stripped"] = "full"
     workspace_mib: int | None = None
@@ -107,8 +111,10 @@ class TrtBackend(Backend):
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Make uint8 quantization int8; after that, convert to float16 if that was asked for."""
-        specs = ["infer-shapes", "rewrite-uint8-qdq"]
+        """Fit quantization to what TensorRT takes; convert to float16 if that was asked for."""
+        specs = ["infer-shapes", "rewrite-uint8-qdq", "fold-bias-dequantize"]
+        if self.asymmetric == "float":
+            specs.append("expand-asymmetric-qdq")
         if self.precision == "fp16":
             keep = "" if self.keep is None else f"{{keep=[{','.join(self.keep)}]}}"
             specs.append(f"convert-float16{keep}")

@@ -23,6 +23,8 @@ def irconv_backends() -> list[type[Backend]]:
 def irconv_passes() -> list[type[Pass]]:
     """Return the passes that fit a graph to TensorRT."""
     from irconv_trt.passes.convert_float16 import ConvertFloat16
+    from irconv_trt.passes.expand_asymmetric_qdq import ExpandAsymmetricQdq
+    from irconv_trt.passes.fold_bias_dequantize import FoldBiasDequantize
     from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
 
-    return [ConvertFloat16, RewriteUint8Qdq]
+    return [ConvertFloat16, ExpandAsymmetricQdq, FoldBiasDequantize, RewriteUint8Qdq]

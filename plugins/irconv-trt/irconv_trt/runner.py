@@ -63,6 +63,8 @@ def _serves(backend: TrtBackend, capability: int) -> bool:
 class GraphRunner(Runner):
     """Runs ``graph.onnx``, the exact graph handed to the parser, in ONNX Runtime.
 
+    ONNX Runtime's own graph optimizations are off, since they would run another graph.
+
     Args:
         graph: The file.
     """
@@ -70,7 +72,7 @@ class GraphRunner(Runner):
     level: Level = "graph"
 
     def __init__(self, graph: Path) -> None:
-        self._runner = OnnxRuntimeRunner(graph)
+        self._runner = OnnxRuntimeRunner(graph, optimize=False)
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs of the graph."""

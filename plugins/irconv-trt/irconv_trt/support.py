@@ -111,7 +111,7 @@ def _quantization(node: ir.Node) -> Support | None:
         return _no(
             "ASYMMETRIC_QUANTIZATION",
             "its zero point is not 0, and TensorRT-RTX quantizes symmetrically only",
-            _QUANTIZE_AGAIN,
+            f"set asymmetric=float to compute it in floating point, or {_QUANTIZE_AGAIN}",
         )
     return None
 

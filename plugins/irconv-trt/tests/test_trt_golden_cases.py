@@ -13,8 +13,6 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 import pytest
-from irconv_trt.passes.convert_float16 import ConvertFloat16
-from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
 
 from irconv.plugins import load_registry
 from irconv.spec import parse_spec
@@ -59,13 +57,20 @@ def test_golden_case(path: Path) -> None:
         assert_pass(pass_, _model_text(before))
 
 
+_PASSES = {
+    name: cls
+    for name, cls in load_registry().passes().items()
+    if cls.__module__.startswith("irconv_trt.")
+}
+
+
 def test_there_are_cases_for_every_pass_of_the_plugin() -> None:
-    assert {path.parent.name for path in _CASES} == {ConvertFloat16.name, RewriteUint8Qdq.name}
+    assert {path.parent.name for path in _CASES} == set(_PASSES)
 
 
-@pytest.mark.parametrize("cls", [ConvertFloat16, RewriteUint8Qdq])
-def test_docstring_example(cls: type[ConvertFloat16] | type[RewriteUint8Qdq]) -> None:
-    documentation = cls.__doc__ or ""
+@pytest.mark.parametrize("name", sorted(_PASSES))
+def test_docstring_example(name: str) -> None:
+    documentation = _PASSES[name].__doc__ or ""
     _, before, after = re.split(r"(?:Before|After)::\n", documentation)
     after = after.partition("    Attributes:")[0]
-    assert_pass(cls(), textwrap.dedent(before), textwrap.dedent(after))
+    assert_pass(_PASSES[name](), textwrap.dedent(before), textwrap.dedent(after))

@@ -80,6 +80,7 @@ class ConvertFloat16(Pass):
     after: ClassVar[tuple[str, ...]] = (
         "bind-shapes",
         "convert-opset",
+        "expand-asymmetric-qdq",
         "fold-bias-dequantize",
         "infer-shapes",
         "rewrite-uint8-qdq",

@@ -23,16 +23,11 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Pass, PassContext, PassResult
+from irconv_trt.passes.quantized_groups import QuantizedGroup, is_operator, zero_point_of
 
 __all__ = ["RewriteUint8Qdq"]
 
-_DATA_INPUTS = {
-    "Concat": None, "DepthToSpace": 1, "Expand": 1, "Flatten": 1, "Gather": 1,
-    "GatherElements": 1, "GatherND": 1, "Identity": 1, "MaxPool": 1, "Reshape": 1, "Slice": 1,
-    "SpaceToDepth": 1, "Split": 1, "Squeeze": 1, "Tile": 1, "Transpose": 1, "Unsqueeze": 1,
-}  # fmt: skip
-"""Operators that commute with q -> q - 128, and how many of their inputs are data."""
 _SHIFT = 128
 _UINT8 = ir.DataType.UINT8
 
@@ -74,7 +69,7 @@ class RewriteUint8Qdq(Pass):
         for value in _values(model):
             if value in seen or not _quantized_to_uint8(value):
                 continue
-            group = _Group()
+            group = QuantizedGroup()
             group.grow(value)
             seen |= group.values.keys()
             if group.refusal is None:
@@ -93,84 +88,29 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
             yield from node.outputs
 
 
-def _is(node: ir.Node, op_type: str) -> bool:
-    return node.op_type == op_type and node.domain in ("", "ai.onnx")
-
-
 def _quantized_to_uint8(value: ir.Value) -> bool:
     """Return whether Q or DQ says that ``value`` is uint8, its dtype being known or not."""
     if value.dtype not in (None, ir.DataType.UINT8):
         return False
     producer = value.producer()
-    if producer is not None and _is(producer, "QuantizeLinear"):
+    if producer is not None and is_operator(producer, "QuantizeLinear"):
         return value.dtype is not None or _quantizes_to_uint8(producer)
-    readers = [user for user, index in value.uses() if index == 0 and _is(user, "DequantizeLinear")]
+    readers = [
+        user for user, index in value.uses() if index == 0 and is_operator(user, "DequantizeLinear")
+    ]
     return any(value.dtype is not None or _zero_dtype(user) == _UINT8 for user in readers)
 
 
 def _quantizes_to_uint8(node: ir.Node) -> bool:
     stated = node.attributes.get_int("output_dtype", 0)
-    return _zero_dtype(node) == _UINT8 or (_zero(node) is None and stated in (0, int(_UINT8)))
-
-
-def _zero(node: ir.Node) -> ir.Value | None:
-    return node.inputs[2] if len(node.inputs) > 2 else None
+    return _zero_dtype(node) == _UINT8 or (
+        zero_point_of(node) is None and stated in (0, int(_UINT8))
+    )
 
 
 def _zero_dtype(node: ir.Node) -> ir.DataType | None:
-    zero_point = _zero(node)
+    zero_point = zero_point_of(node)
     return None if zero_point is None else zero_point.dtype
-
-
-class _Group:
-    """Values that must be rewritten together, and the nodes that tie them to floats."""
-
-    def __init__(self) -> None:
-        self.values: dict[ir.Value, None] = {}
-        self.quantizers: dict[ir.Node, None] = {}
-        self.refusal: Refusal | None = None
-
-    def grow(self, start: ir.Value) -> None:
-        """Collect all values that movers connect with ``start``, and the first obstacle."""
-        waiting = [start]
-        while waiting:
-            value = waiting.pop()
-            if value in self.values:
-                continue
-            self.values[value] = None
-            producer = value.producer()
-            if value.is_graph_output() or value.is_graph_input():
-                self._refuse(producer, f"{value.name!r} is an input or output of a graph")
-            elif producer is not None:
-                waiting += self._through(producer, value, None)
-            elif constant_tensor(value) is None:
-                self._refuse(producer, f"{value.name!r} is neither computed nor constant")
-            for user, index in value.uses():
-                waiting += self._through(user, value, index)
-
-    def _through(self, node: ir.Node, value: ir.Value, index: int | None) -> list[ir.Value]:
-        """Return the data operands of ``node``; ``index`` is where it reads ``value``."""
-        quantizes = _is(node, "QuantizeLinear") and index is None
-        if quantizes or (_is(node, "DequantizeLinear") and index == 0):
-            zero_point = _zero(node)
-            if zero_point is not None and constant_tensor(zero_point) is None:
-                self._refuse(node, f"zero point {zero_point.name!r} is computed")
-            self.quantizers[node] = None
-            return []
-        if index is None and _is(node, "Constant") and constant_tensor(value) is not None:
-            return []
-        if node.domain not in ("", "ai.onnx") or node.op_type not in _DATA_INPUTS:
-            if not (index == 2 and node.op_type in ("QuantizeLinear", "DequantizeLinear")):
-                self._refuse(node, f"{value.name!r} is used as a number of its own")
-            return []
-        count = _DATA_INPUTS[node.op_type]
-        data = [operand for operand in node.inputs[:count] if operand is not None]
-        return [*data, *(node.outputs[:1] if node.op_type == "MaxPool" else node.outputs)]
-
-    def _refuse(self, node: ir.Node | None, reason: str) -> None:
-        if self.refusal is None:
-            name, op_type = (node.name or "", node.op_type) if node is not None else ("", "")
-            self.refusal = Refusal(name, op_type, reason)
 
 
 class _Rewriter:
@@ -181,7 +121,7 @@ class _Rewriter:
         self._shifted: dict[ir.Value, ir.Value] = {}
         self._zeros: dict[tuple[ir.Graph, tuple[int, ...]], ir.Value] = {}
 
-    def rewrite(self, group: _Group) -> None:
+    def rewrite(self, group: QuantizedGroup) -> None:
         """Make the group int8."""
         for value in list(group.values):
             if constant_tensor(value) is not None:
@@ -194,13 +134,13 @@ class _Rewriter:
             self._shift_zero_point(node)
 
     def _shift_zero_point(self, node: ir.Node) -> None:
-        zero_point = _zero(node)
+        zero_point = zero_point_of(node)
         if zero_point is None:
             node.resize_inputs(3)
             node.replace_input_with(2, self._default(node))
         elif zero_point.dtype != ir.DataType.INT8:
             node.replace_input_with(2, self._shift(zero_point))
-        if "output_dtype" in node.attributes and _is(node, "QuantizeLinear"):
+        if "output_dtype" in node.attributes and is_operator(node, "QuantizeLinear"):
             node.attributes["output_dtype"] = ir.AttrInt64("output_dtype", int(ir.DataType.INT8))
 
     def _default(self, node: ir.Node) -> ir.Value:
