@@ -223,4 +223,5 @@ def _unpack(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Value:
         return array
     if array.dtype != np.dtype(f"u{extension.itemsize}"):
         raise ValueError(f"{array.dtype} cannot hold the bits of {extension}")
-    return array.view(extension)
+    restored: Array = array.view(extension)
+    return restored
