@@ -272,6 +272,7 @@ class _Build:
             self.imported = frontend.load(self.source, request)
         self.stack.callback(self.imported.close)
         self.model = self.imported.model
+        _check_dimension_names(self.model, self.shapes)
         self.original = self.model.clone()
 
     def take_goldens(self) -> None:
@@ -450,6 +451,21 @@ class _Build:
             "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
             "peak_rss_bytes": max(peak * unit, self.worker_peak),
         }
+
+
+def _check_dimension_names(model: ir.Model, shapes: Mapping[str, DimRange]) -> None:
+    """Refuse a range for a dimension that no input has; it would be ignored otherwise."""
+    named = {
+        dim for spec in input_specs(model) for dim in spec.shape or () if isinstance(dim, str)
+    }
+    unknown = sorted(set(shapes) - named)
+    if unknown:
+        raise InputError(
+            f"--shape names {unknown}, but the inputs have "
+            + (f"the free dimensions {sorted(named)}" if named else "no free dimensions"),
+            where="--shape",
+            hint="`irconv inspect` shows the inputs with their dimensions",
+        )
 
 
 _DISTRIBUTIONS = (

@@ -7,8 +7,10 @@ model's own noise floor gives. It is recorded once, committed, and checked on ev
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,14 @@ def _widest(
     return widest
 
 
+def _finite(document: dict[str, Any]) -> dict[str, Any]:
+    """Replace numbers that JSON lacks by None."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in document.items()
+    }
+
+
 def diff_goldens(first: Path, second: Path) -> dict[str, Any]:
     """Compare two recorded goldens: are the inputs the same, and how far apart the outputs?
 
@@ -159,5 +169,8 @@ def diff_goldens(first: Path, second: Path) -> dict[str, Any]:
     compared = compare_outputs(one.outputs, two.outputs)
     return {
         "inputs_equal": True,
-        "outputs": {name: metrics.to_json() for name, metrics in compared.items()},
+        "outputs": {
+            name: {"equal": metrics.equal, **_finite(asdict(metrics))}
+            for name, metrics in compared.items()
+        },
     }

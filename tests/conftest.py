@@ -14,8 +14,8 @@ import pytest
 SMALL_NET = """
 < ir_version: 8, opset_import: ["" : 17] >
 net (float[N, 3, 8, 8] image) => (float[N, 5] logits, int64[N] label)
-< float[4, 3, 3, 3] w, float[4] scale, float[4] bias, float[4] mean, float[4] var,
-  float[4, 5] head, float[5] head_bias > {
+< float[16, 3, 3, 3] w, float[16] scale, float[16] bias, float[16] mean, float[16] var,
+  float[16, 5] head, float[5] head_bias > {
     conv = Conv <pads = [1, 1, 1, 1]> (image, w)
     norm = BatchNormalization (conv, scale, bias, mean, var)
     same = Identity (norm)
@@ -35,8 +35,8 @@ def build_small_net() -> onnx.ModelProto:
     model = onnx.parser.parse_model(SMALL_NET)
     random = np.random.default_rng(7)
     shapes = {
-        "w": (4, 3, 3, 3), "scale": (4,), "bias": (4,), "mean": (4,), "var": (4,),
-        "head": (4, 5), "head_bias": (5,),
+        "w": (16, 3, 3, 3), "scale": (16,), "bias": (16,), "mean": (16,), "var": (16,),
+        "head": (16, 5), "head_bias": (5,),
     }  # fmt: skip
     del model.graph.initializer[:]
     for name, shape in shapes.items():

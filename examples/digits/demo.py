@@ -27,7 +27,7 @@ GOLDEN_SAMPLES = 64
 
 def main() -> None:
     """Run the demo; exit 1 if anything is not as it must be."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140, markup=False)
     BUILD.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     network, accuracy = train.train()
@@ -45,10 +45,10 @@ def main() -> None:
     np.savez(inputs, **{name: images[:GOLDEN_SAMPLES]})
     command = ["compile", str(model), "-o", str(BUILD), "--data", str(inputs)]
     command += [argument for target in TARGETS for argument in ("--target", target)]
-    command += ["--shape", "batch=1..512@64", "--json"]
-    console.print("$ irconv " + " ".join(command[:-1]))
-    result = json.loads(irconv(*command))
-    bundles = [open_bundle(target["directory"]) for target in result["targets"]]
+    command += ["--input", f"{name}[batch,1,8,8]", "--shape", "batch=1..512@64"]
+    console.print("$ irconv " + " ".join(command), highlight=False, soft_wrap=True)
+    console.print(irconv(*command), highlight=False, soft_wrap=True)
+    bundles = [open_bundle(BUILD / target) for target in TARGETS]
     console.print(report(bundles, name, images, labels))
 
 
@@ -67,7 +67,7 @@ def report(bundles: list[Bundle], name: str, images: np.ndarray, labels: np.ndar
     """Run every bundle on the whole test set and return the table of what was found."""
     table = Table(title="digits, proved against PyTorch", box=None)
     for heading in ("target", "artifact", "size", "verdict", "level", "accuracy", "latency"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     notes = []
     for bundle in bundles:
         verification = bundle.manifest["verification"]
@@ -76,7 +76,7 @@ def report(bundles: list[Bundle], name: str, images: np.ndarray, labels: np.ndar
             seconds = runner.time({name: images[:1]}, runs=200, warmup=20)
         logits = np.asarray(next(iter(outputs.values())))
         artifact = bundle.manifest["artifact"]
-        size = next(f["bytes"] for f in artifact["files"] if f["path"] == artifact["main"])
+        size = sum(file["bytes"] for file in artifact["files"])
         table.add_row(
             bundle.target,
             str(bundle.directory / bundle.artifact.main),
