@@ -87,7 +87,7 @@ def report(bundles: list[Bundle], name: str, images: np.ndarray, labels: np.ndar
             f"{np.median(seconds) * 1e3:.3f} ms",
         )
         if verification["level"] != "artifact":
-            notes.append(f"{bundle.target}: {verification['ran'].get('meaning', '')}")
+            notes.append(f"{bundle.target}: {verification['ran']['note']}")
     table.caption = "accuracy on all test images; latency: median of 200 runs of one image"
     if notes:
         table.caption += "\n" + "\n".join(notes)

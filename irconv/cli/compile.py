@@ -126,9 +126,20 @@ def _print(result: CompileResult, *, dry_run: bool) -> None:
             [_row(target) for target in result.targets],
         )
     for target in result.targets:
+        for note in _notes(target):
+            click.echo(f"note: {target.target}: {note}", err=True)
         if target.error is not None:
             click.secho("error: ", fg="red", bold=True, err=True, nl=False)
             click.echo(str(target.error), err=True)
+
+
+def _notes(target: TargetResult) -> list[str]:
+    """Return what a user should know about a target that was built."""
+    if target.manifest is None:
+        return []
+    ran = target.manifest["verification"]["ran"]
+    notes = [*target.manifest["artifact"]["notes"], ran.get("note", "")]
+    return [note for note in notes if note]
 
 
 def _verdict(target: TargetResult, otherwise: str) -> str:
