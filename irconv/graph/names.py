@@ -12,9 +12,11 @@ __all__ = ["NameAllocator", "ambiguous_names", "fresh_name"]
 
 
 class NameAllocator:
-    """Gives out value names that collide with none in the model, bodies and functions included.
+    """Gives out names that collide with none in the model, bodies and functions included.
 
-    Built once in linear time; every further name takes constant time on average.
+    Names of nodes are taken too, so that a new node may bear the name of its output; ONNX
+    Runtime refuses two nodes of one name. Built once in linear time; every further name takes
+    constant time on average.
 
     Args:
         model: The model, or one top-level graph with the bodies inside it.
@@ -25,6 +27,7 @@ class NameAllocator:
         self._counters: dict[str, int] = {}
         for graph in _graphs(model):
             self._taken.update(_names(graph))
+            self._taken.update(node.name for node in graph if node.name)
 
     def fresh(self, base: str) -> str:
         """Return ``base``, or ``base_1``, ``base_2``, … where it is taken, and reserve it."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
+from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
+from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
@@ -20,6 +22,8 @@ __all__ = ["PASSES"]
 
 PASSES: tuple[type[Pass], ...] = (
     BindShapes,
+    ConvertOpset,
+    ExpandFunctions,
     InferShapes,
     EliminateIdentity,
     FoldConstants,

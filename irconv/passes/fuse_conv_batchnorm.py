@@ -27,6 +27,7 @@ from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import Scope, scopes
+from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.weights import chunks
 from irconv.runtime.base import Array
@@ -222,7 +223,7 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
     editor.remove(node)
     editor.finish()
     for value in old:
-        _drop_unread(value)
+        drop_unread(value)
 
 
 def _constant(before: ir.Node, name: str, tensor: Any, scope: Scope) -> ir.Value:
@@ -241,15 +242,3 @@ def _constant(before: ir.Node, name: str, tensor: Any, scope: Scope) -> ir.Value
     )
     graph.register_initializer(value)
     return value
-
-
-def _drop_unread(value: ir.Value | None) -> None:
-    """Drop a constant that fusing left without a reader, so that its data can be freed."""
-    if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
-        return
-    graph, producer = value.graph, value.producer()
-    if producer is not None:
-        if isinstance(producer.graph, ir.Graph):
-            producer.graph.remove(producer, safe=True)
-    elif isinstance(graph, ir.Graph) and value.is_initializer():
-        del graph.initializers[value.name or ""]

@@ -93,7 +93,7 @@ class Simplify(Pass):
         if format_model(simplified) == format_model(model):
             return PassResult(False)
         before = sum(1 for _ in all_nodes(model))
-        _adopt(model, simplified)
+        model.graph = simplified.graph
         return PassResult(True, {"nodes_removed": before - sum(1 for _ in all_nodes(model))})
 
     def _obstacle(self, model: ir.Model) -> str:
@@ -130,6 +130,9 @@ class Simplify(Pass):
             simplified = ir.from_proto(_read(destination))
         assert isinstance(simplified, ir.Model)
         _check(model, simplified)
+        _keep_notes(model.graph, simplified.graph)
+        simplified.metadata_props.clear()
+        simplified.metadata_props.update(model.metadata_props)
         _share_weights(model, simplified)
         return simplified
 
@@ -188,17 +191,13 @@ def _tensors(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
                 yield name, value.const_value
 
 
-def _adopt(model: ir.Model, simplified: ir.Model) -> None:
-    """Make ``model`` hold the new graph, with the shapes and notes of its own interface."""
-    old = model.graph
-    for was, now in zip(
-        (*old.inputs, *old.outputs),
-        (*simplified.graph.inputs, *simplified.graph.outputs),
-        strict=True,
-    ):
+def _keep_notes(old: ir.Graph, new: ir.Graph) -> None:
+    """Give the new graph the name and notes of the old, and its declared interface shapes."""
+    old_values, new_values = (*old.inputs, *old.outputs), (*new.inputs, *new.outputs)
+    for was, now in zip(old_values, new_values, strict=True):
         now.shape, now.doc_string = was.shape, was.doc_string
         now.metadata_props.update(was.metadata_props)
-    simplified.graph.name, simplified.graph.doc_string = old.name, old.doc_string
-    simplified.graph.metadata_props.update(old.metadata_props)
-    simplified.graph.meta.update(old.meta)
-    model.graph = simplified.graph
+    new.name, new.doc_string = old.name, old.doc_string
+    new.metadata_props.clear()
+    new.metadata_props.update(old.metadata_props)
+    new.meta.update(old.meta)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import onnx
 
@@ -18,11 +21,15 @@ class SimplifyService:
         onnxsim is given the model in memory and never a path: from a path it reads whatever
         file the model's external data names.
 
+        onnxsim imports torch where it is installed, for features that are not used here;
+        seconds and 300 MB are saved by hiding it in this process.
+
         Args:
             source: Path of an ONNX file.
             destination: Path to write the result to.
             max_constant_bytes: Constants of more bytes than this are not folded.
         """
+        sys.modules.setdefault("torch", cast("ModuleType", None))
         import onnxsim
 
         model = onnx.ModelProto.FromString(Path(source).read_bytes())

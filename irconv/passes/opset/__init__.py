@@ -1,0 +1,1 @@
+"""Converting single nodes between versions of the ONNX operator set."""
