@@ -73,8 +73,17 @@ class PytorchFrontend(Frontend):
         from irconv.frontends.pytorch_facts import describe_archive
 
         with _open(source) as file:
-            facts = describe_archive(read_program_archive(file))
-            return {"frontend": self.name, "bytes": file.seek(0, 2), **facts}
+            archive = read_program_archive(file)
+            facts: dict[str, Any] = {
+                "frontend": self.name,
+                "bytes": file.seek(0, 2),
+                "archive_version": archive.archive_version,
+                "pickles": list(archive.pickles),
+                "needs_trust": bool(archive.dangers),
+                "dangers": list(archive.dangers),
+                "notes": list(archive.notes),
+            }
+            return facts if archive.dangers else facts | describe_archive(archive)
 
     def load(self, source: str, request: ImportRequest) -> Imported:
         """Bring the source into the IR; see :meth:`irconv.frontends.base.Frontend.load`."""

@@ -9,18 +9,18 @@ from typing import Any
 
 from irconv.errors import InputError
 from irconv.frontends.pytorch_archive import ITEM_BYTES, UNBOUNDED, ProgramArchive
+from irconv.frontends.pytorch_names import free_name, leaf_name
 
 __all__ = ["describe_archive"]
 
 _SYMBOL = re.compile(r"Symbol\('(\w+)'[^()]*\)")
-_ROOT_NAME = "output"
 
 
 def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
     """Return JSON-ready facts about an exported program.
 
     Args:
-        archive: A judged archive.
+        archive: A judged archive that holds no dangers.
 
     Raises:
         InputError: If the program's JSON is not of the form that the exporter writes.
@@ -36,7 +36,7 @@ def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
             if "user_input" in entry
             for name in _user_tensor(entry["user_input"])
         }
-        returned = _named_outputs(program, signature["output_specs"])
+        returned = _named_outputs(program, signature["output_specs"], set(called))
         dims: dict[str, str] = {}
         inputs = [_tensor(name, values[key], dims) for name, key in called.items()]
         outputs = [_tensor(name, values[key], dims) for name, key in returned.items()]
@@ -48,7 +48,6 @@ def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
         schema = program["schema_version"]
         count, size = _parameters(archive.weights)
         return {
-            "archive_version": archive.archive_version,
             "schema_version": f"{schema['major']}.{schema['minor']}",
             "torch_version": str(program.get("torch_version", "")),
             "inputs": inputs,
@@ -58,10 +57,6 @@ def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
             "operators": _operators(graph["nodes"]),
             "parameters": count,
             "parameter_bytes": size,
-            "pickles": list(archive.pickles),
-            "needs_trust": bool(archive.dangers),
-            "dangers": list(archive.dangers),
-            "notes": list(archive.notes),
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
@@ -80,26 +75,28 @@ def _user_tensor(entry: Mapping[str, Any]) -> list[str]:
     return [tensor["name"]] if tensor else []
 
 
-def _named_outputs(program: Mapping[str, Any], specs: list[Any]) -> dict[str, str]:
+def _named_outputs(program: Mapping[str, Any], specs: list[Any], taken: set[str]) -> dict[str, str]:
     """Return the graph's name of each tensor output by the name that the frontend gives it."""
     _, tree = json.loads(program["graph_module"]["module_call_graph"][0]["signature"]["out_spec"])
     entries = [entry["user_output"] for entry in specs if "user_output" in entry]
     named: dict[str, str] = {}
     for path, entry in zip(_leaves(tree), entries, strict=True):
         for key in _user_tensor(entry):
-            named["_".join(path) or _ROOT_NAME] = key
+            named[free_name(leaf_name(path), taken)] = key
     return named
 
 
-def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _leaves(
+    tree: Mapping[str, Any], path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
     if tree["type"] is None:
         yield path
         return
-    keys = json.loads(tree["context"]) if "ict" in tree["type"] else None
-    for index, child in enumerate(tree["children_spec"]):
-        step = str(keys[index]) if keys is not None else str(index)
-        root = () if path or keys is not None else (_ROOT_NAME,)
-        yield from _leaves(child, (*root, *path, step))
+    context = json.loads(tree["context"])
+    children = range(len(tree["children_spec"]))
+    keys: list[str | int] = list(children) if context is None else [str(key) for key in context]
+    for key, child in zip(keys, tree["children_spec"], strict=True):
+        yield from _leaves(child, (*path, key))
 
 
 def _tensor(name: str, meta: Mapping[str, Any], dims: dict[str, str]) -> dict[str, Any]:

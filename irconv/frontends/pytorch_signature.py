@@ -7,7 +7,6 @@ by dictionary key or field, else ``output_0``, ``output_1``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 from torch.utils import _pytree as pytree
 
 from irconv.errors import InputError
+from irconv.frontends.pytorch_names import OUTPUT, free_name, leaf_name
 from irconv.runtime.base import TensorSpec
 from irconv.shapes import InputSpec
 
@@ -102,7 +102,7 @@ def _output_names(
         if not isinstance(argument, TensorArgument):
             names.append(None)
             continue
-        names.append(_free_name(path_name(path, "output") if path else "output", used))
+        names.append(free_name(path_name(path), used))
     if not any(names):
         raise InputError(
             "the module returns no tensor", where=_WHERE, hint="return at least one tensor"
@@ -110,29 +110,13 @@ def _output_names(
     return tuple(names)
 
 
-def path_name(path: Sequence[Any], root: str) -> str:
-    """Return a readable name of a leaf of a tree.
-
-    Args:
-        path: Keys from the root to the leaf, as pytree gives them.
-        root: The name that a path has which starts with an index.
-    """
-    parts = [
-        str(key.idx if hasattr(key, "idx") else key.key if hasattr(key, "key") else key.name)
+def path_name(path: Sequence[Any], root: str = OUTPUT) -> str:
+    """Return a readable name of a leaf of a tree, from the keys that pytree gives."""
+    steps = [
+        key.idx if hasattr(key, "idx") else str(key.key if hasattr(key, "key") else key.name)
         for key in path
     ]
-    if hasattr(path[0], "idx"):
-        parts.insert(0, root)
-    return re.sub(r"[^\w./-]", "_", "_".join(parts))
-
-
-def _free_name(wanted: str, used: set[str]) -> str:
-    name, count = wanted, 0
-    while name in used:
-        name = f"{wanted}_out" if count == 0 else f"{wanted}_out{count}"
-        count += 1
-    used.add(name)
-    return name
+    return leaf_name(steps, root)
 
 
 def name_dimensions(

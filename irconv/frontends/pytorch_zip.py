@@ -75,6 +75,8 @@ def _check_members(archive: zipfile.ZipFile, what: str, archive_bytes: int) -> N
         if key in seen:
             raise _refusal(what, f"two members are named {member.filename!r}")
         seen.add(key)
+    if members and min(member.header_offset for member in members) != 0:
+        raise zipfile.BadZipFile("bytes stand before its first member")
     packed = sum(member.compress_size for member in members)
     if packed > archive_bytes:
         raise _refusal(
