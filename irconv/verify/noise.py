@@ -67,6 +67,12 @@ _DECIDES_SHAPES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 """Inputs of operators whose values decide shapes or the course of control."""
 
+_SOMETIMES_EXACT = frozenset({
+    "Add", "Sub", "Mul", "Div", "Sum", "Mean", "Mod", "Pow", "CumSum", "ReduceSum", "ReduceMean",
+    "ReduceProd", "Resize",
+})  # fmt: skip
+"""Operators that make masks, flags and counts, whose results often need no rounding."""
+
 _WHERE_AND_EQUAL = 11
 _BFLOAT16_CASTS = 13
 """Opsets from which Equal takes floating-point values, and Cast takes bfloat16."""
@@ -207,7 +213,7 @@ class _Noise:
         )
         yield random
         yield (result := self._node("Mul", [operand, random.outputs[0]], {}))
-        short = self._short_dtype(dtype)
+        short = self._short_dtype(dtype) if _may_be_exact(value) else None
         if short is not None:
             yield (down := self._cast(operand, short))
             yield (back := self._cast(down.outputs[0], working))
@@ -240,6 +246,11 @@ class _Noise:
         made = ir.node(operator, inputs, attributes=attributes, name=name)
         made.outputs[0].name = name
         return made
+
+
+def _may_be_exact(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is None or producer.op_type in _SOMETIMES_EXACT
 
 
 class _NewNames:
