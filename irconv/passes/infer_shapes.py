@@ -125,7 +125,7 @@ def _merge_value(
     changed = False
     if value.type != type_ and not fixed:
         value.type, changed = type_, True
-    inferred = _dims(ir.serde.deserialize_type_proto_for_shape(proto))
+    inferred = _proto_dims(proto)
     if inferred is None:
         return changed
     known = tuple(dim if dim in symbols or isinstance(dim, int) else None for dim in inferred)
@@ -134,6 +134,17 @@ def _merge_value(
     if merged != stated:
         value.shape, changed = ir.Shape(merged), True
     return changed
+
+
+def _proto_dims(proto: onnx.TypeProto) -> tuple[_Dim, ...] | None:
+    if not proto.HasField("tensor_type"):
+        return _dims(ir.serde.deserialize_type_proto_for_shape(proto))
+    if not proto.tensor_type.HasField("shape"):
+        return None
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+        for dim in proto.tensor_type.shape.dim
+    )
 
 
 def _dims(shape: ir.Shape | None) -> tuple[_Dim, ...] | None:

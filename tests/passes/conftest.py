@@ -104,6 +104,7 @@ def same_outputs(before: ir.Model, after: ir.Model, *, exact: bool) -> None:
         assert was.shape == now.shape, name
         if exact:
             np.testing.assert_array_equal(now, was, err_msg=str(name))
+            assert now.tobytes() == was.tobytes(), f"{name}: the sign of a zero or a NaN differs"
         else:
             np.testing.assert_allclose(now, was, rtol=1e-5, atol=1e-6, err_msg=str(name))
 

@@ -1,0 +1,299 @@
+"""Random graphs through the clean-up passes, in every order that ``after`` allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from irconv.passes.base import Pass
+from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
+from irconv.passes.eliminate_dead_code import EliminateDeadCode
+from irconv.passes.eliminate_identity import EliminateIdentity
+from irconv.passes.eliminate_no_op import EliminateNoOp
+from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.infer_shapes import InferShapes
+from irconv.passes.manager import PassManager
+
+EXACT: tuple[Pass, ...] = (
+    InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
+    EliminateCommonSubexpressions(), EliminateDeadCode(),
+)  # fmt: skip
+ROUNDING: tuple[Pass, ...] = (FoldConstants(rounding=True), FuseConvBatchnorm())
+
+BOUNDED = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+Dim = int | str
+STEPS = (
+    "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
+    "transpose", "concat", "slice", "split", "dropout", "conv_batchnorm", "branch", "twice",
+)  # fmt: skip
+CONSTANTS = (1.0, 0.0, -0.0, 0.5, 2.0)
+
+
+class Builder:
+    """Builds a valid model step by step; every value has a dynamic batch N in front."""
+
+    def __init__(self) -> None:
+        self.nodes: list[ir.Node] = []
+        self.initializers: list[ir.Value] = []
+        x = self.value("x", ("N", 4))
+        self.condition = ir.Value(
+            name="c", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([])
+        )
+        self.inputs = [x, self.condition]
+        self.pool: list[tuple[ir.Value, tuple[Dim, ...]]] = [(x, ("N", 4))]
+        self.count = 0
+
+    @staticmethod
+    def value(name: str, dims: Sequence[Dim]) -> ir.Value:
+        return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(dims))
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+    def initializer(self, array: np.ndarray) -> ir.Value:
+        name = self.fresh()
+        tensor = ir.Tensor(array, name=name)
+        value = ir.Value(
+            name=name,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(array.shape),
+            const_value=tensor,
+        )
+        self.initializers.append(value)
+        return value
+
+    def constant(self, array: np.ndarray, as_node: bool) -> ir.Value:
+        if as_node:
+            return self.node("Constant", [], value=ir.Tensor(array))[0]
+        return self.initializer(array)
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        outputs: int = 1,
+        into: list[ir.Node] | None = None,
+        **attributes: object,
+    ) -> list[ir.Value]:
+        made = ir.Node(
+            "",
+            op,
+            inputs,
+            [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()],
+            outputs=[ir.Value(name=self.fresh()) for _ in range(outputs)],
+        )
+        (self.nodes if into is None else into).append(made)
+        return list(made.outputs)
+
+    def add(self, value: ir.Value, dims: tuple[Dim, ...]) -> None:
+        self.pool.append((value, dims))
+
+    def step(self, kind: str, pick: int, number: int) -> None:
+        value, dims = self.pool[pick % len(self.pool)]
+        getattr(self, f"do_{kind}")(value, dims, number)
+
+    def do_unary(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        op = ("Neg", "Abs", "Relu", "Tanh", "Sigmoid")[number % 5]
+        self.add(self.node(op, [value])[0], dims)
+
+    def do_twice(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        for _ in range(2):
+            self.do_unary(value, dims, number)
+
+    def do_identity(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        for _ in range(1 + number % 2):
+            value = self.node("Identity", [value])[0]
+        self.add(value, dims)
+
+    def do_binary(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        others = [other for other, its in self.pool if its == dims]
+        op = ("Add", "Mul", "Sub", "Max")[number % 4]
+        self.add(self.node(op, [value, others[number % len(others)]])[0], dims)
+
+    def do_neutral(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        shape = ((), (1,), dims[-1:])[number % 3]
+        filled = np.full(shape, CONSTANTS[number % len(CONSTANTS)], np.float32)
+        constant = self.constant(filled, number % 2 == 0)
+        op = ("Add", "Mul", "Sub", "Div")[number % 4]
+        if op == "Div" and not filled.all():
+            op = "Add"
+        pair = [value, constant] if op in ("Sub", "Div") or number % 2 else [constant, value]
+        self.add(self.node(op, pair)[0], dims)
+
+    def do_constant(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        last = int(dims[-1])
+        first = self.constant(np.arange(last, dtype=np.float32), number % 2 == 0)
+        second = self.constant(np.full(last, 0.5, np.float32), number % 3 == 0)
+        total = self.node("Add", [first, second])[0]
+        whole = self.node("Cast", [total], to=int(ir.DataType.INT64))[0]
+        back = self.node("Cast", [whole], to=int(ir.DataType.FLOAT))[0]
+        if number % 2:
+            back = self.node("Exp", [self.node("Neg", [back])[0]])[0]
+        self.add(self.node("Add", [value, back])[0], dims)
+
+    def do_matmul(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        rows, columns = int(dims[-1]), 2 + 2 * (number % 2)
+        weight = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns) / 8 - 1
+        self.add(self.node("MatMul", [value, self.initializer(weight)])[0], (*dims[:-1], columns))
+
+    def do_reshape(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        size = math.prod(int(dim) for dim in dims[1:])
+        target = ([0, *dims[1:]], [-1, *dims[1:]], [-1, size], [0, 2, -1])[number % 4]
+        shape = self.constant(np.array(target, np.int64), number % 2 == 0)
+        after = {2: ("N", size), 3: ("N", 2, size // 2)}.get(number % 4, dims)
+        self.add(self.node("Reshape", [value, shape])[0], after)
+
+    def do_computed_reshape(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        size = math.prod(int(dim) for dim in dims[1:])
+        whole = self.node("Shape", [value])[0]
+        batch = self.node("Gather", [whole, self.initializer(np.array([0]))])[0]
+        rest = [
+            self.node("Gather", [whole, self.initializer(np.array(axis))])[0]
+            for axis in range(1, len(dims))
+        ]
+        product = rest[0]
+        for factor in rest[1:]:
+            product = self.node("Mul", [product, factor])[0]
+        last = self.node("Unsqueeze", [product, self.initializer(np.array([0]))])[0]
+        target = self.node("Concat", [batch, last], axis=0)[0]
+        self.add(self.node("Reshape", [value, target])[0], ("N", size))
+
+    def do_transpose(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        order = list(range(len(dims)))
+        if number % 2 and len(dims) > 2:
+            order[-1], order[-2] = order[-2], order[-1]
+        moved = tuple(dims[axis] for axis in order)
+        self.add(self.node("Transpose", [value], perm=order)[0], moved)
+
+    def do_concat(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        parts = [value] * (1 + number % 2)
+        last = int(dims[-1]) * len(parts)
+        if last <= 16:
+            self.add(self.node("Concat", parts, axis=-1)[0], (*dims[:-1], last))
+
+    def do_slice(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        last = int(dims[-1])
+        end = (2**63 - 1, last, 2)[number % 3]
+        bounds = [self.initializer(np.array([item])) for item in (0, end, -1)]
+        self.add(self.node("Slice", [value, *bounds])[0], (*dims[:-1], min(end, last)))
+
+    def do_split(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        half = int(dims[-1]) // 2
+        first, second = self.node("Split", [value], 2, axis=-1, num_outputs=2)
+        if half % 2 == 0:
+            self.add(first, (*dims[:-1], half))
+        joined = self.node("Concat", [second, first], axis=-1)[0]
+        self.add(joined, dims)
+
+    def do_dropout(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        self.add(self.node("Dropout", [value], 1 + number % 2)[0], dims)
+
+    def do_conv_batchnorm(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        size = math.prod(int(dim) for dim in dims[1:])
+        image = self.node("Reshape", [value, self.initializer(np.array([-1, 2, 1, size // 2]))])[0]
+        weight = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1) / 4 - 0.5
+        convolved = self.node("Conv", [image, self.initializer(weight)])[0]
+        scale, bias, mean, variance = (
+            self.initializer(np.array(pair, np.float32))
+            for pair in ((1, 2), (0, 0.5), (0.25, 0), (1, 4))
+        )
+        inputs = [convolved, scale, bias, mean, variance]
+        normal = self.node("BatchNormalization", inputs, epsilon=0.0)[0]
+        self.add(self.node("Flatten", [normal])[0], ("N", size))
+
+    def do_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        outer = self.node("Neg", [value])[0]
+        bodies = []
+        for label in ("then", "else"):
+            inside: list[ir.Node] = []
+            same = self.node("Neg", [value], into=inside)[0]
+            same = self.node("Identity", [same], into=inside)[0]
+            op = ("Abs", "Tanh", "Identity")[(number + len(label)) % 3]
+            made = self.node(op, [same if label == "then" else outer], into=inside)[0]
+            self.node("Exp", [made], into=inside)
+            made.type, made.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(dims)
+            bodies.append(ir.Graph([], [made], nodes=inside, name=f"{label}_{self.fresh()}"))
+        chosen = self.node("If", [self.condition], then_branch=bodies[0], else_branch=bodies[1])
+        self.add(self.node("Add", [chosen[0], outer])[0], dims)
+
+    def model(self, outputs: int) -> ir.Model:
+        made = self.pool[1:][-outputs:] or [self.pool[0]]
+        results = []
+        for value, dims in dict(made).items():
+            if value.producer() is None:
+                value = self.node("Identity", [value])[0]
+            value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(dims)
+            results.append(value)
+        graph = ir.Graph(
+            self.inputs,
+            results,
+            nodes=self.nodes,
+            initializers=self.initializers,
+            opset_imports={"": 20},
+            name="random",
+        )
+        return ir.Model(graph, ir_version=10)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> ir.Model:
+    builder = Builder()
+    numbers = st.integers(0, 30)
+    for kind, pick, number in draw(
+        st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=1, max_size=14)
+    ):
+        builder.step(kind, pick, number)
+    return builder.model(draw(st.integers(1, 3)))
+
+
+def check(model: ir.Model, passes: Sequence[Pass], kit: SimpleNamespace, *, exact: bool) -> None:
+    original = ir.from_proto(ir.to_proto(model))
+    onnx.checker.check_model(ir.to_proto(original), full_check=True)
+    result = PassManager(passes, strict=True, max_rounds=20).run(model)
+    again = PassManager(passes, strict=True).run(result.model)
+    assert not again.modified, [record.spec for record in again.records if record.modified]
+    onnx.checker.check_model(ir.to_proto(result.model), full_check=True)
+    kit.same_outputs(original, result.model, exact=exact)
+
+
+@pytest.mark.slow
+@BOUNDED
+@given(model=models(), passes=st.permutations(EXACT))
+def test_clean_up_in_any_order_changes_no_bit(
+    kit: SimpleNamespace, model: ir.Model, passes: list[Pass]
+) -> None:
+    check(model, passes, kit, exact=True)
+
+
+@pytest.mark.slow
+@BOUNDED
+@given(model=models(), passes=st.permutations((*EXACT, *ROUNDING)))
+def test_rounding_passes_in_any_order_change_only_rounding(
+    kit: SimpleNamespace, model: ir.Model, passes: list[Pass]
+) -> None:
+    check(model, passes, kit, exact=False)
+
+
+@pytest.mark.slow
+@BOUNDED
+@given(model=models(), pass_=st.sampled_from((*EXACT, *ROUNDING)))
+def test_running_a_pass_again_does_nothing(model: ir.Model, pass_: Pass) -> None:
+    PassManager([pass_], strict=True).run(model)
+    assert not PassManager([pass_], strict=True).run(model).modified
