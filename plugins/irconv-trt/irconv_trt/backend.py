@@ -111,8 +111,14 @@ class TrtBackend(Backend):
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Fit quantization to what TensorRT takes; convert to float16 if that was asked for."""
-        specs = ["infer-shapes", "rewrite-uint8-qdq", "fold-bias-dequantize"]
+        """Expand what TensorRT lacks, fit quantization to it, convert to float16 if asked."""
+        specs = [
+            f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}",
+            "infer-shapes",
+            "fold-constants",
+            "rewrite-uint8-qdq",
+            "fold-bias-dequantize",
+        ]
         if self.asymmetric == "float":
             specs.append("expand-asymmetric-qdq")
         if self.precision == "fp16":
@@ -201,6 +207,11 @@ class TrtBackend(Backend):
         return open_runner(self, directory, artifact)
 
 
+_EXPANDED = (
+    "AffineGrid", "Attention", "CausalConvWithState", "Celu", "CenterCropPad", "LinearAttention",
+    "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "SwiGLU",
+)  # fmt: skip
+"""Operators that TensorRT-RTX lacks, or builds in few forms only, and whose bodies it takes."""
 _OPSET = 23
 _IR_VERSION = 12
 _DTYPES = frozenset(

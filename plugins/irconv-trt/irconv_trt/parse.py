@@ -7,6 +7,7 @@ rest is parsed again.
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class Parsed:
         messages: What the parser logged.
     """
 
-    def __init__(self, sdk: Sdk, content: bytes, path: Path) -> None:
+    def __init__(self, sdk: Sdk, content: bytes | mmap.mmap, path: Path) -> None:
         trt = sdk.module
         sdk.drain()
         self.builder = trt.Builder(sdk.logger)
@@ -60,11 +61,11 @@ def parse(sdk: Sdk, path: Path) -> Parsed:
         UnsupportedError: With a diagnostic for each node that the parser refuses, and for each
             warning after which the engine's numbers would be wrong.
     """
-    content = path.read_bytes()
-    parsed = Parsed(sdk, content, path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        parsed = Parsed(sdk, content, path)
     diagnostics = parser_diagnostics(parsed.errors)
-    if not parsed.ok and parsed.errors and len(content) <= _MAX_BYTES:
-        diagnostics += _further_errors(sdk, content, path, parsed.errors)
+    if not parsed.ok and parsed.errors and path.stat().st_size <= _MAX_BYTES:
+        diagnostics += _further_errors(sdk, path, parsed.errors)
     diagnostics += wrong_number_diagnostics(parsed.messages)
     if not parsed.ok and not diagnostics:
         diagnostics = [Diagnostic("PARSER", builder_words(parsed.messages))]
@@ -73,10 +74,10 @@ def parse(sdk: Sdk, path: Path) -> Parsed:
     return parsed
 
 
-def _further_errors(sdk: Sdk, content: bytes, path: Path, errors: list[Any]) -> list[Diagnostic]:
+def _further_errors(sdk: Sdk, path: Path, errors: list[Any]) -> list[Diagnostic]:
     import onnx
 
-    model = onnx.load_from_string(content)
+    model = onnx.load_from_string(path.read_bytes())
     diagnostics: list[Diagnostic] = []
     for _ in range(_MAX_ROUNDS):
         if not _take_out(model.graph, errors):

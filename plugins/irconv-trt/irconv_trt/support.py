@@ -19,7 +19,7 @@ __all__ = ["support_of"]
 
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
 _POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
-_ONE_OUTPUT = frozenset({"Attention", "LayerNormalization", "MaxPool"})
+_ONE_OUTPUT = frozenset({"LayerNormalization", "MaxPool"})
 _CONSTANT_AXES = frozenset({"Squeeze", "Unsqueeze"})
 _UINT8_OPERATORS = frozenset({"Cast", "Identity"})
 _DTYPES = frozenset(
@@ -138,8 +138,6 @@ def _attributes(node: ir.Node) -> Support | None:
         return _resize(node)
     if kind == "BatchNormalization" and _int(node, "training_mode", 0):
         return _attribute("it is in training mode")
-    if kind == "Attention" and _float(node, "softcap", 0.0):
-        return _attribute("it has a softcap")
     if kind.startswith("Random") and "seed" in node.attributes:  # silent: another sequence
         return _attribute("TensorRT-RTX ignores its seed, so it cannot give the same numbers")
     return None
@@ -199,11 +197,6 @@ def _turing(node: ir.Node) -> Support | None:
 def _int(node: ir.Node, name: str, default: int) -> int:
     attribute = node.attributes.get(name)
     return default if attribute is None or attribute.is_ref() else attribute.as_int()
-
-
-def _float(node: ir.Node, name: str, default: float) -> float:
-    attribute = node.attributes.get(name)
-    return default if attribute is None or attribute.is_ref() else attribute.as_float()
 
 
 def _text(node: ir.Node, name: str, default: str) -> str:

@@ -235,6 +235,15 @@ def test_uint8_quantization_gives_the_same_numbers(emit: Any) -> None:
         np.testing.assert_array_equal(rewritten.run(feeds)["y"], original.run(feeds)["y"])
 
 
+def test_attention_is_built_from_its_function_body(emit: Any) -> None:
+    model = _model(
+        """g (float[N, 2, 4, 8] q, float[N, 2, 4, 8] k, float[N, 2, 4, 8] v)
+        => (float[N, 2, 4, 8] y) { y = Attention <is_causal = 1, softcap = 2.0> (q, k, v) }""",
+        23,
+    )
+    emit(model, None, "N=1..4@2")
+
+
 def test_weights_beside_the_graph(
     cnn: ir.Model, emit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
