@@ -42,7 +42,7 @@ from irconv.passes.manager import Observer, PassManager, PassRecord
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
 from irconv.plugins import Registry, load_registry
 from irconv.runtime.base import Runner
-from irconv.runtime.reference import open_reference
+from irconv.runtime.reference import ReferenceRuntime
 from irconv.runtime.remote import RemoteRunner
 from irconv.shapes import DimRange, parse_input, parse_shapes
 from irconv.spec import parse_spec
@@ -222,6 +222,7 @@ class _Build:
         self.shapes: dict[str, DimRange] = parse_shapes(options.shapes)
         self.inputs = [parse_input(text) for text in options.inputs]
         self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-")))
+        self.reference = stack.enter_context(ReferenceRuntime(options.limits()))
         self.seconds: dict[str, float] = {}
         self.worker_peak = 0
         self.records: list[PassRecord] = []
@@ -245,7 +246,7 @@ class _Build:
 
     def open_reference(self, model: ir.Model) -> RemoteRunner:
         """Open an IR model in the reference runtime, in a worker."""
-        return open_reference(model, limits=self.options.limits(), optimize=False)
+        return self.reference.open(model)
 
     def load(self) -> None:
         """Bring the source into the IR, and build the pipeline so that its errors come first."""
@@ -371,7 +372,9 @@ class _Build:
                 artifact = self._emit(worker, model, staging, name)
             with self.timed("verify", f"{backend.name}: running it against the goldens"):
                 verification, ran = self._verify(worker, staging, artifact)
-            self.worker_peak = max(self.worker_peak, worker.peak_rss_bytes)
+            self.worker_peak = max(
+                self.worker_peak, worker.peak_rss_bytes, self.reference.peak_rss_bytes
+            )
             worker.close()
             save_golden(staging / GOLDEN, self.golden)
             facts = self._facts(backend, records, specs, verification.to_json() | {"ran": ran})
@@ -455,9 +458,7 @@ class _Build:
 
 def _check_dimension_names(model: ir.Model, shapes: Mapping[str, DimRange]) -> None:
     """Refuse a range for a dimension that no input has; it would be ignored otherwise."""
-    named = {
-        dim for spec in input_specs(model) for dim in spec.shape or () if isinstance(dim, str)
-    }
+    named = {dim for spec in input_specs(model) for dim in spec.shape or () if isinstance(dim, str)}
     unknown = sorted(set(shapes) - named)
     if unknown:
         raise InputError(

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
 from irconv.bundle import MANIFEST, open_bundle
 from irconv.compiler import record_golden, run_all
 from irconv.config import CompileOptions
@@ -23,7 +25,7 @@ from irconv.frontends.base import Imported, ImportRequest
 from irconv.frontends.choose import choose_frontend
 from irconv.graph.atomic import publish_directory, staging_directory
 from irconv.plugins import load_registry
-from irconv.runtime.reference import open_reference
+from irconv.runtime.reference import ReferenceRuntime
 from irconv.shapes import parse_input, parse_shapes
 from irconv.verify.golden import Golden, assert_discriminating, load_golden, save_golden
 from irconv.verify.metrics import compare_outputs
@@ -62,16 +64,8 @@ def record(source: str, directory: Path, options: CompileOptions) -> Golden:
             golden = record_golden(imported, options=options, shapes=parse_shapes(options.shapes))
             model = imported.model
 
-            def reference(model: Any) -> Any:
-                return open_reference(model, limits=options.limits(), optimize=False)
-
-            tolerances = derive_tolerances(model, golden, model_precision(model), reference)
-            judged = judge(golden, golden.outputs, tolerances, level="none", reference={})
-            if judged.verdict != "pass":
-                raise InputError(
-                    f"this golden would prove nothing: {judged.reason}", where="golden"
-                )
-            assert_discriminating(model, golden, reference, tolerances)
+            with ReferenceRuntime(options.limits()) as reference:
+                tolerances = _tolerances_that_bite(model, golden, reference)
         finally:
             imported.close()
     with staging_directory(directory) as staging:
@@ -83,6 +77,22 @@ def record(source: str, directory: Path, options: CompileOptions) -> Golden:
         (staging / _TOLERANCES).write_text(json.dumps(document, indent=2) + "\n")
         publish_directory(staging, directory, marker=GOLDEN_INDEX)
     return golden
+
+
+def _tolerances_that_bite(
+    model: ir.Model, golden: Golden, reference: ReferenceRuntime
+) -> dict[str, Tolerance]:
+    """Derive the tolerances and check that a golden judged by them can fail."""
+    tolerances = derive_tolerances(model, golden, model_precision(model), reference.open)
+    judged = judge(golden, golden.outputs, tolerances, level="none", reference={})
+    if judged.verdict != "pass":
+        raise InputError(
+            f"this golden would prove nothing: {judged.reason}",
+            where="golden",
+            hint="give real inputs with --data",
+        )
+    assert_discriminating(model, golden, reference.open, tolerances)
+    return tolerances
 
 
 def load_tolerances(directory: Path) -> dict[str, Tolerance]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from irconv.graph.serialize import save_model
 from irconv.runtime.remote import RemoteRunner
@@ -13,56 +13,103 @@ from irconv.worker import Worker, WorkerLimits
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["ReferenceRunner", "open_reference"]
+__all__ = ["ReferenceRuntime", "open_reference"]
 
 
-class ReferenceRunner(RemoteRunner):
-    """A model in ONNX Runtime, in a worker of its own, with the files that it was loaded from.
+class ReferenceRuntime:
+    """One worker that opens models in ONNX Runtime, one after another or side by side.
+
+    The worker starts with the first model and, after a crash, anew with the next one.
 
     Args:
-        worker: The worker that has the model open.
-        directory: The folder of the model's files; removed on close.
+        limits: Time and memory limits of the worker.
     """
 
-    def __init__(self, worker: Worker, directory: tempfile.TemporaryDirectory[str]) -> None:
-        self._files = directory
-        super().__init__(worker)
+    def __init__(self, limits: WorkerLimits | None = None) -> None:
+        self._limits = limits
+        self._worker: Worker | None = None
+
+    def open(self, model: ir.Model, *, optimize: bool = False) -> RemoteRunner:
+        """Open ``model`` on the CPU; closing the runner leaves the worker running.
+
+        Args:
+            model: The model; it is written to a temporary folder, weights and all.
+            optimize: Whether ONNX Runtime may optimize the graph.
+
+        Raises:
+            UnsupportedError: If ONNX Runtime has no kernel for a node.
+            BackendError: If it cannot load the model.
+        """
+        return self._open(model, optimize=optimize, owned=False)
+
+    def _open(self, model: ir.Model, *, optimize: bool, owned: bool) -> RemoteRunner:
+        files = tempfile.TemporaryDirectory(prefix="irconv-reference-")
+        try:
+            path = Path(files.name, "model.onnx")
+            save_model(model, path)
+            worker = self._running()
+            session = worker.call("open", path=str(path), optimize=optimize)
+            return _ReferenceRunner(worker, session, files, owned=owned)
+        except BaseException:
+            files.cleanup()
+            if owned:
+                self.close()
+            raise
+
+    def _running(self) -> Worker:
+        if self._worker is not None and not self._worker.alive:
+            self.close()
+        if self._worker is None:
+            self._worker = Worker(
+                "irconv.runtime.service:OnnxService",
+                limits=self._limits,
+                label="reference runtime",
+            )
+        return self._worker
+
+    @property
+    def peak_rss_bytes(self) -> int:
+        """The most memory that the worker was seen to hold."""
+        return 0 if self._worker is None else self._worker.peak_rss_bytes
 
     def close(self) -> None:
-        """End the worker and remove the model's files."""
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _ReferenceRunner(RemoteRunner):
+    """A model that is open in a worker, with the files that it was loaded from."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        session: int,
+        files: tempfile.TemporaryDirectory[str],
+        *,
+        owned: bool,
+    ) -> None:
+        self._files = files
+        super().__init__(worker, session=session, owns_worker=owned)
+
+    def close(self) -> None:
+        """Close the session and remove the model's files."""
         super().close()
         self._files.cleanup()
 
 
 def open_reference(
     model: ir.Model, *, limits: WorkerLimits | None = None, optimize: bool = True
-) -> ReferenceRunner:
-    """Open ``model`` in ONNX Runtime on the CPU.
+) -> RemoteRunner:
+    """Open one model in a worker of its own, which ends with the runner.
 
-    Args:
-        model: The model; it is written to a temporary folder, weights and all.
-        limits: Time and memory limits of the worker.
-        optimize: Whether ONNX Runtime may optimize the graph.
-
-    Raises:
-        UnsupportedError: If ONNX Runtime has no kernel for a node.
-        BackendError: If it cannot load the model.
+    The arguments and errors are those of :meth:`ReferenceRuntime.open`.
     """
-    directory = tempfile.TemporaryDirectory(prefix="irconv-reference-")
-    try:
-        path = Path(directory.name, "model.onnx")
-        save_model(model, path)
-        worker = Worker(
-            "irconv.runtime.service:OnnxService",
-            {"path": str(path), "optimize": optimize},
-            limits=limits,
-            label="reference runtime",
-        )
-        try:
-            return ReferenceRunner(worker, directory)
-        except BaseException:
-            worker.close()
-            raise
-    except BaseException:
-        directory.cleanup()
-        raise
+    return ReferenceRuntime(limits)._open(model, optimize=optimize, owned=True)

@@ -15,17 +15,21 @@ __all__ = ["RemoteRunner"]
 
 
 class RemoteRunner(Runner):
-    """Runs samples in a worker that hosts a :class:`irconv.runtime.service.RunnerService`.
+    """Runs samples in a worker that hosts one of the services of :mod:`irconv.runtime.service`.
 
     Args:
         worker: The worker, with something open in it.
+        session: Which of several open models; None where the service holds one only.
         owns_worker: Whether closing this runner ends the worker.
     """
 
-    def __init__(self, worker: Worker, *, owns_worker: bool = True) -> None:
+    def __init__(
+        self, worker: Worker, *, session: int | None = None, owns_worker: bool = True
+    ) -> None:
         self._worker = worker
         self._owns_worker = owns_worker
-        self._description: dict[str, Any] = worker.call("describe")
+        self._session: dict[str, int] = {} if session is None else {"session": session}
+        self._description: dict[str, Any] = worker.call("describe", **self._session)
         self.level: Level = self._description.pop("level")
         self._directory = tempfile.TemporaryDirectory(prefix="irconv-run-")
         self._calls = 0
@@ -40,7 +44,7 @@ class RemoteRunner(Runner):
         feeds = Path(self._directory.name, f"feeds-{self._calls}.npz")
         outputs = Path(self._directory.name, f"outputs-{self._calls}.npz")
         save_samples(feeds, samples)
-        self._worker.call("run", feeds=str(feeds), outputs=str(outputs))
+        self._worker.call("run", feeds=str(feeds), outputs=str(outputs), **self._session)
         results = load_samples(outputs)
         feeds.unlink()
         outputs.unlink()
@@ -50,7 +54,9 @@ class RemoteRunner(Runner):
         """Return wall seconds of ``runs`` runs inside the worker, after ``warmup`` runs."""
         path = Path(self._directory.name, "timed.npz")
         save_samples(path, [feeds])
-        seconds: list[float] = self._worker.call("time", feeds=str(path), runs=runs, warmup=warmup)
+        seconds: list[float] = self._worker.call(
+            "time", feeds=str(path), runs=runs, warmup=warmup, **self._session
+        )
         return seconds
 
     def describe(self) -> dict[str, str]:
@@ -63,7 +69,10 @@ class RemoteRunner(Runner):
         return self._worker.peak_rss_bytes
 
     def close(self) -> None:
-        """End the worker if it is owned, and remove the exchanged files."""
+        """End the worker if it is owned, else its session; remove the exchanged files."""
         if self._owns_worker:
             self._worker.close()
+        elif self._session and self._worker.alive:
+            self._worker.call("release", **self._session)
+            self._session = {}
         self._directory.cleanup()

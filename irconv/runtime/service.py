@@ -20,8 +20,8 @@ __all__ = ["BackendService", "OnnxService", "RunnerService"]
 class RunnerService:
     """Runs samples that travel as ``.npz`` files."""
 
-    def __init__(self) -> None:
-        self._runner: Runner | None = None
+    def __init__(self, runner: Runner | None = None) -> None:
+        self._runner = runner
 
     @property
     def runner(self) -> Runner:
@@ -50,19 +50,43 @@ class RunnerService:
         return seconds[warmup:]
 
 
-class OnnxService(RunnerService):
-    """Runs an ONNX file that irconv wrote, by ONNX Runtime.
+class OnnxService:
+    """Runs ONNX files that irconv wrote, by ONNX Runtime; several may be open at once."""
 
-    Args:
-        path: The file.
-        optimize: Whether ONNX Runtime may optimize the graph.
-    """
+    def __init__(self) -> None:
+        self._sessions: dict[int, RunnerService] = {}
+        self._opened = 0
 
-    def __init__(self, path: str, *, optimize: bool = True) -> None:
-        super().__init__()
+    def open(self, path: str, *, optimize: bool) -> int:
+        """Open a file and return the number of its session.
+
+        Args:
+            path: The file.
+            optimize: Whether ONNX Runtime may optimize the graph.
+        """
         from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 
-        self._runner = OnnxRuntimeRunner(Path(path), optimize=optimize)
+        self._opened += 1
+        self._sessions[self._opened] = RunnerService(
+            OnnxRuntimeRunner(Path(path), optimize=optimize)
+        )
+        return self._opened
+
+    def run(self, feeds: str, outputs: str, session: int) -> None:
+        """Run samples in a session; see :meth:`RunnerService.run`."""
+        self._sessions[session].run(feeds, outputs)
+
+    def describe(self, session: int) -> dict[str, Any]:
+        """Describe a session; see :meth:`RunnerService.describe`."""
+        return self._sessions[session].describe()
+
+    def time(self, feeds: str, runs: int, warmup: int, session: int) -> list[float]:
+        """Time runs in a session; see :meth:`RunnerService.time`."""
+        return self._sessions[session].time(feeds, runs, warmup)
+
+    def release(self, session: int) -> None:
+        """Close a session."""
+        self._sessions.pop(session).runner.close()
 
 
 class BackendService(RunnerService):
