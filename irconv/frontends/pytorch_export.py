@@ -132,7 +132,7 @@ def to_onnx(
         raise _cannot_convert(program, error) from error
     assert exported is not None
     model = exported.model
-    _name_outputs(model, signature)
+    _name_interface(model, signature)
     _name_dimensions(model, dimensions)
     _strip(model)
     save_model(model, path, inline_limit=_INLINE_LIMIT)
@@ -169,7 +169,8 @@ def _cannot_convert(program: torch.export.ExportedProgram, error: Exception) -> 
 def _nodes_of(
     program: torch.export.ExportedProgram, op: str, overload: str
 ) -> list[tuple[str, str]]:
-    for candidate in (program, program.run_decompositions()):
+    """Return name and line of every node of an operator, in the least decomposed form it is in."""
+    for candidate in _decomposed(program):
         nodes = [
             (node.name, _source_line(node))
             for node in candidate.graph.nodes
@@ -180,19 +181,31 @@ def _nodes_of(
     return [("", "an unknown line")]
 
 
-def _name_outputs(model: ir.Model, signature: Signature) -> None:
-    names = [name for name in signature.outputs if name is not None]
-    outputs = list(model.graph.outputs)
-    if len(outputs) != len(names):
+def _decomposed(
+    program: torch.export.ExportedProgram,
+) -> Iterator[torch.export.ExportedProgram]:
+    yield program
+    yield program.run_decompositions()
+    yield program.run_decompositions(dict(torch._decomp.decomposition_table))
+
+
+def _name_interface(model: ir.Model, signature: Signature) -> None:
+    """Give inputs and outputs the names of the signature, whatever the exporter chose."""
+    inputs = [leaf.name for leaf in signature.inputs if leaf.name is not None]
+    outputs = [name for name in signature.outputs if name is not None]
+    counts = (len(model.graph.inputs), len(model.graph.outputs))
+    if counts != (len(inputs), len(outputs)):
         raise InputError(
-            f"the module returns {len(names)} tensors, but PyTorch's exporter wrote "
-            f"{len(outputs)} outputs",
+            f"the module takes {len(inputs)} and returns {len(outputs)} tensors, but PyTorch's "
+            f"exporter wrote {counts[0]} inputs and {counts[1]} outputs",
             where=_WHERE,
-            hint="return tensors only",
+            hint="take and return tensors only",
         )
-    _make_room(model, set(names), outputs)
+    _make_room(model, {*inputs, *outputs})
+    for value, name in zip(model.graph.inputs, inputs, strict=True):
+        value.name = name
     seen: set[ir.Value] = set()
-    for index, (value, name) in enumerate(zip(outputs, names, strict=True)):
+    for index, (value, name) in enumerate(zip(list(model.graph.outputs), outputs, strict=True)):
         if value in seen or value.is_graph_input() or value.is_initializer():
             value = _copy_value(model, value)
             model.graph.outputs[index] = value
@@ -200,21 +213,17 @@ def _name_outputs(model: ir.Model, signature: Signature) -> None:
         value.name = name
 
 
-def _make_room(model: ir.Model, names: set[str], outputs: list[ir.Value]) -> None:
-    """Rename the values inside that have the name of an output."""
-    values = [
-        *model.graph.initializers.values(),
-        *(value for graph in all_graphs(model) for node in graph for value in node.outputs),
-    ]
-    taken = {value.name for value in values} | {value.name for value in model.graph.inputs} | names
+def _make_room(model: ir.Model, wanted: set[str]) -> None:
+    """Rename the values that have a name which an input or output is to have."""
+    values = list(_values(model))
+    taken = {value.name for value in values} | wanted
     for value in values:
-        if value.name in names:
+        if value.name in wanted:
             count = 1
             while f"{value.name}_{count}" in taken:
                 count += 1
             value.name = f"{value.name}_{count}"
             taken.add(value.name)
-    del outputs
 
 
 def _copy_value(model: ir.Model, value: ir.Value) -> ir.Value:
