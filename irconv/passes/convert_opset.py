@@ -19,6 +19,7 @@ import onnx_ir as ir
 from irconv.errors import Diagnostic, InputError, UnsupportedError
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
+from irconv.graph.snapshot import snapshot
 from irconv.graph.unread import drop_unread
 from irconv.graph.walk import all_graphs
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
@@ -89,7 +90,7 @@ class ConvertOpset(Pass):
         versions = [scope.opsets.get("") for scope in scopes(model)]
         if all(version in (self.to, None) for version in versions):
             return PassResult(False)
-        work = model.clone()
+        work = snapshot(model)
         if any(version is not None and version > self.to for version in versions):
             InferShapes().run(work, context)
         conversion = _Conversion(work, self.to)

@@ -8,10 +8,8 @@ between passes carry dumping, verification and progress.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +18,7 @@ import onnx_ir as ir
 from irconv.errors import BackendError, IrconvError
 from irconv.graph.fingerprint import fingerprint
 from irconv.graph.invariants import Interface, check_invariants, interface_of
+from irconv.graph.snapshot import snapshot
 from irconv.graph.walk import node_count
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.order import order_passes
@@ -103,21 +102,6 @@ class PipelineResult:
         return any(record.modified for record in self.records)
 
 
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the cyclic collector from scanning a graph again and again while it is built.
-
-    Cloning makes many long-lived objects and no garbage; without this its cost is not linear.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 @dataclass
 class _State:
     """The model as it is now, and what rolling back to it takes.
@@ -133,8 +117,7 @@ class _State:
 
     def take_snapshot(self) -> None:
         if self.snapshot is None:
-            with _collector_paused():
-                self.snapshot = self.model.clone()
+            self.snapshot = snapshot(self.model)
 
     def roll_back(self) -> None:
         assert self.snapshot is not None

@@ -203,6 +203,19 @@ def _per_tensor_only(site: Site) -> None:
     site.set("axis", None)
 
 
+def _mod(site: Site) -> None:
+    """Before opset 28 only integers have the remainder with the sign of the divisor."""
+    dtype = site.needed(0).dtype
+    if site.attribute("fmod"):
+        return
+    if dtype is None or not dtype.is_integer():
+        raise Inexpressible("fmod=0 is for integers only before opset 28")
+
+
+def _scan(site: Site) -> None:
+    raise Inexpressible("Scan of opset 8 works on batches, which later versions do not")
+
+
 def _scatter_18(site: Site) -> None:
     if site.attribute("reduction") in ("max", "min"):
         raise Inexpressible(f"reduction={site.attribute('reduction')} has no older form")
@@ -354,6 +367,7 @@ DOWNWARD: dict[tuple[str, int], Adapter] = {
     ("Hardmax", 13): _softmax,
     ("LayerNormalization", 17): _layer_normalization,
     ("LogSoftmax", 13): _softmax,
+    ("Mod", 28): _mod,
     ("Pad", 11): _pad_11,
     ("Pad", 18): _pad_18,
     ("Pad", 19): _pad_19,
@@ -365,6 +379,7 @@ DOWNWARD: dict[tuple[str, int], Adapter] = {
     ("Resize", 13): _resize_13,
     ("Resize", 19): _resize_19,
     ("RoiAlign", 16): _roi_align,
+    ("Scan", 9): _scan,
     ("ScatterElements", 11): _scatter_elements_11,
     ("ScatterElements", 18): _scatter_18,
     ("ScatterND", 18): _scatter_18,

@@ -156,6 +156,10 @@ def _resize_11(site: Site) -> None:
     site.set("nearest_mode", "floor")
 
 
+def _scan(site: Site) -> None:
+    raise Inexpressible("Scan of opset 8 works on batches, which later versions do not")
+
+
 def _scatter(site: Site) -> None:
     attributes = {"axis": site.attribute("axis")}
     site.replace([site.emit("ScatterElements", list(site.node.inputs), attributes)])
@@ -221,6 +225,7 @@ UPWARD: dict[tuple[str, int], Adapter] = {
     ("Pad", 11): _pad,
     ("Resize", 11): _resize_11,
     ("RoiAlign", 16): _roi_align,
+    ("Scan", 9): _scan,
     ("Scatter", 11): _scatter,
     ("Slice", 10): _slice,
     ("Softmax", 13): _softmax,
