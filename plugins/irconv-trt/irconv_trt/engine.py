@@ -13,18 +13,12 @@ from irconv_trt import cuda
 from irconv_trt.messages import builder_words, notes_of
 from irconv_trt.parse import parse
 from irconv_trt.profiles import Profile
-from irconv_trt.sdk import Sdk
+from irconv_trt.sdk import DTYPES, Sdk
 
 if TYPE_CHECKING:
     from irconv_trt.backend import TrtBackend
 
 __all__ = ["Built", "build_engine"]
-
-_DTYPES = {
-    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8",
-    "INT32": "int32", "INT64": "int64", "BOOL": "bool", "UINT8": "uint8",
-    "FP8": "float8_e4m3fn", "INT4": "int4", "FP4": "float4_e2m1fn",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,7 @@ def _interface(kind: str, found: Sequence[Any], wanted: Sequence[TensorSpec]) ->
         return [Diagnostic("INTERFACE", f"the engine would have other {kind}s: {names}")]
     problems: list[Diagnostic] = []
     for tensor, spec in zip(found, wanted, strict=True):
-        dtype = _DTYPES.get(tensor.dtype.name, tensor.dtype.name.lower())
+        dtype = DTYPES.get(tensor.dtype.name, tensor.dtype.name.lower())
         shape = tuple(tensor.shape)
         if dtype != spec.dtype or not _fits(shape, spec):
             dims = ",".join("?" if dim < 0 else str(dim) for dim in shape)

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineRunner", "GraphRunner", "buffer_bytes", "open_runner"]
 
-_DTYPES = {
-    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8",
-    "INT32": "int32", "INT64": "int64", "BOOL": "bool", "UINT8": "uint8",
-}  # fmt: skip
-
 
 def open_runner(backend: TrtBackend, directory: Path, artifact: Artifact) -> Runner:
     """Open the engine if a GPU here can run it, else the graph that it was built from.
@@ -53,7 +48,8 @@ def open_runner(backend: TrtBackend, directory: Path, artifact: Artifact) -> Run
     )
     if device is None or not sdk.availability(backend.flavor).ok:
         return GraphRunner(directory / GRAPH)
-    return EngineRunner(sdk.load(backend.flavor), device, engine, artifact.data)
+    stripped = directory / GRAPH if backend.weights == "stripped" else None
+    return EngineRunner(sdk.load(backend.flavor), device, engine, artifact.data, weights=stripped)
 
 
 def _serves(backend: TrtBackend, capability: int) -> bool:
@@ -98,6 +94,7 @@ class EngineRunner(Runner):
         device: The GPU.
         engine: The engine file.
         names: ``inputs`` and ``outputs``: the model's name of each, and the engine's name.
+        weights: The ONNX file to refit a weight-stripped engine from; None for a full engine.
     """
 
     level: Level = "artifact"
@@ -108,17 +105,19 @@ class EngineRunner(Runner):
         device: cuda.Device,
         engine: Path,
         names: Mapping[str, Mapping[str, str]],
+        *,
+        weights: Path | None = None,
     ) -> None:
         self._library, self._device = library, device
         self._inputs, self._outputs = dict(names["inputs"]), dict(names["outputs"])
         self._resources = ExitStack()
         try:
-            self._open(engine)
+            self._open(engine, weights)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, engine: Path) -> None:
+    def _open(self, engine: Path, weights: Path | None) -> None:
         trt = self._library.module
         self._library.drain()
         self._resources.enter_context(cuda.primary_context(self._device))
@@ -130,6 +129,8 @@ class EngineRunner(Runner):
                 where="TensorRT runtime",
                 hint=f"it needs TensorRT {self._library.version} and a GPU that it was built for",
             )
+        if weights is not None:
+            self._refit(weights)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise BackendError(
@@ -144,8 +145,21 @@ class EngineRunner(Runner):
         for buffer in self._buffers.values():
             self._resources.callback(buffer.close)
 
+    def _refit(self, weights: Path) -> None:
+        trt, logger = self._library.module, self._library.logger
+        refitter = trt.Refitter(self._engine, logger)
+        reader = trt.OnnxParserRefitter(refitter, logger)
+        if not reader.refit_from_file(str(weights)) or not refitter.refit_cuda_engine():
+            raise BackendError(
+                f"the engine does not take its weights: {builder_words(self._library.drain())}",
+                where="TensorRT refitter",
+                hint="compile the model again, with weights=full",
+            )
+
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs of the engine."""
+        if self._context is None:
+            raise BackendError("the runner is closed", where="TensorRT runtime")
         kept_alive = [self._feed(engine, feeds[name]) for name, engine in self._inputs.items()]
         missing = self._context.infer_shapes()
         if missing:
@@ -195,7 +209,7 @@ class EngineRunner(Runner):
         return array
 
     def _dtype(self, name: str) -> np.dtype[Any]:
-        return numpy_dtype(_DTYPES[self._engine.get_tensor_dtype(name).name])
+        return numpy_dtype(sdk.DTYPES[self._engine.get_tensor_dtype(name).name])
 
     def describe(self) -> dict[str, str]:
         """Return what runs the engine."""

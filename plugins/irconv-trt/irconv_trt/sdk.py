@@ -18,9 +18,16 @@ from irconv.backends.base import Availability
 from irconv.errors import MissingError
 from irconv_trt import cuda
 
-__all__ = ["Flavor", "Message", "Sdk", "availability", "load"]
+__all__ = ["DTYPES", "Flavor", "Message", "Sdk", "availability", "load"]
 
 Flavor = Literal["rtx", "classic"]
+
+DTYPES = {
+    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8",
+    "INT32": "int32", "INT64": "int64", "BOOL": "bool", "UINT8": "uint8",
+    "FP8": "float8_e4m3fn", "INT4": "int4", "FP4": "float4_e2m1fn",
+}  # fmt: skip
+"""Full dtype names by the names of TensorRT's ``DataType``."""
 
 _MODULES: dict[Flavor, str] = {"rtx": "tensorrt_rtx", "classic": "tensorrt"}
 _DISTRIBUTIONS: dict[Flavor, tuple[str, ...]] = {
