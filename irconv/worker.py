@@ -18,19 +18,28 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from irconv.errors import BackendError, InputError, IrconvError, error_from_json
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = ["Worker", "WorkerLimits"]
 
 _POLL_SECONDS = 0.05
+_CENSUS_SECONDS = 0.5
+"""How often the worker's children are looked for, which reads the whole process table."""
+_EXIT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 _LAST_WORDS = 15
+_LAST_BYTES = 1 << 16
 _GIB = 1024**3
 
 
@@ -76,7 +85,10 @@ class Worker:
         self.label = label
         self.limits = limits or WorkerLimits()
         self.peak_rss_bytes = 0
+        self._members: list[psutil.Process] = []
+        self._next_census = 0.0
         self._log = tempfile.TemporaryFile(prefix="irconv-worker-")  # noqa: SIM115
+        self._path = tempfile.TemporaryDirectory(prefix="irconv-path-")
         self._process, self._requests, self._replies = self._spawn()
         self._buffer = b""
         try:
@@ -89,25 +101,22 @@ class Worker:
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         python = self.limits.python or sys.executable
-        root = str(Path(__file__).resolve().parent.parent)
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (root if self.limits.python else "", environment.get("PYTHONPATH", "")))
-        )
+        arguments = (request_read, reply_write, os.getpid())
         try:
             process = subprocess.Popen(
-                [python, "-m", "irconv.worker", str(request_read), str(reply_write)],
+                [python, "-P", "-m", "irconv.worker", *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 pass_fds=(request_read, reply_write),
                 start_new_session=True,
-                env=environment,
+                env=self._environment(),
             )
         except OSError as error:
             for end in (request_read, request_write, reply_read, reply_write):
                 os.close(end)
             self._log.close()
+            self._path.cleanup()
             raise InputError(
                 f"cannot start the interpreter {python!r}: {error.strerror}",
                 where=self.label,
@@ -116,6 +125,20 @@ class Worker:
         os.close(request_read)
         os.close(reply_write)
         return process, os.fdopen(request_write, "wb"), os.fdopen(reply_read, "rb", buffering=0)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of the worker.
+
+        Another environment's interpreter sees this very irconv, by a link in a folder of its
+        own, and nothing else that is installed beside it.
+        """
+        environment = dict(os.environ)
+        if self.limits.python:
+            package = Path(__file__).resolve().parent
+            Path(self._path.name, package.name).symlink_to(package, target_is_directory=True)
+            paths = (self._path.name, environment.get("PYTHONPATH", ""))
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return environment
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Call a method of the service with JSON-ready arguments and return its result.
@@ -159,7 +182,10 @@ class Worker:
         return line
 
     def _watch_memory(self) -> None:
-        used = _resident_bytes(self._process.pid)
+        if time.monotonic() > self._next_census:
+            self._members = _family(self._process.pid)
+            self._next_census = time.monotonic() + _CENSUS_SECONDS
+        used = sum(_resident_bytes(member) for member in self._members)
         self.peak_rss_bytes = max(self.peak_rss_bytes, used)
         limit = self.limits.memory_bytes
         if limit is not None and used > limit:
@@ -171,7 +197,9 @@ class Worker:
             )
 
     def _death(self, when: str) -> BackendError:
-        code = self._process.wait()
+        self._await_exit(_EXIT_SECONDS)
+        self._kill()
+        code = self._process.returncode
         if code == -signal.SIGKILL:
             what, hint = (
                 f"it was killed {when}; the machine is most likely out of memory",
@@ -179,7 +207,7 @@ class Worker:
             )
         elif code < 0:
             what, hint = (
-                f"it crashed {when} ({signal.Signals(-code).name})",
+                f"it crashed {when} ({_signal_name(-code)})",
                 "this is a defect of the library behind it; its last words are above",
             )
         else:
@@ -193,27 +221,57 @@ class Worker:
             text += "\nits last words:\n" + "\n".join(f"  | {line}" for line in words)
         return BackendError(text, where=self.label, hint=hint)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs and can be asked."""
+        return not self._has_ended()
+
     def last_words(self) -> list[str]:
         """Return the last lines that the worker printed."""
         if self._log.closed:
             return []
-        self._log.seek(0)
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LAST_BYTES))
         lines = self._log.read().decode(errors="replace").splitlines()
         return [line for line in lines if line.strip()][-_LAST_WORDS:]
 
+    def _has_ended(self) -> bool:
+        """Say whether the worker ended; it is left unreaped, so that its group stays ours."""
+        if self._process.returncode is not None:
+            return True
+        flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, self._process.pid, flags) is not None
+
+    def _await_exit(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._has_ended() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        """Kill what is left of the worker and of everything it started."""
+        if self._process.returncode is not None:
+            return
+        import psutil
+
+        strays = {*self._members, *_family(self._process.pid)}
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for stray in strays:  # those that left the group
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                stray.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """End the worker and everything it started."""
-        self._requests.close()
+        """End the worker and everything it started; may be called twice."""
+        if self._process.returncode is None:
+            self._members = _family(self._process.pid)
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
         self._replies.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=2)
+        self._await_exit(_CLOSE_SECONDS)
         self._kill()
         self._log.close()
+        self._path.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -222,15 +280,31 @@ class Worker:
         self.close()
 
 
-def _resident_bytes(pid: int) -> int:
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and all its descendants; nothing where it is gone."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(member.memory_info().rss for member in family)
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    import psutil
+
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
         return 0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _resolve(path: str) -> Any:
@@ -260,12 +334,20 @@ def _answer(service: Any, request: Mapping[str, Any]) -> tuple[Any, dict[str, An
     return service, reply
 
 
-def _serve(request_fd: int, reply_fd: int) -> None:
+def _end_with(parent: int) -> None:
+    """End this worker and what it started as soon as its parent process is gone."""
+    while os.getppid() == parent:
+        time.sleep(_CENSUS_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _serve(request_fd: int, reply_fd: int, parent: int) -> None:
     import faulthandler
     import resource
 
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     service: Any = None
     with os.fdopen(request_fd, "rb") as requests, os.fdopen(reply_fd, "wb") as replies:
         for line in requests:
@@ -277,4 +359,4 @@ def _serve(request_fd: int, reply_fd: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))
+    _serve(*map(int, sys.argv[1:]))

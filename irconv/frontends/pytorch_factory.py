@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,10 +75,13 @@ def user_line(error: BaseException) -> str:
 def call_factory(target: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None, dict[str, Any]]:
     """Import ``package.module``, call ``factory`` and check what it returned.
 
+    The working directory is searched first; a worker does not search it otherwise.
+
     Raises:
         InputError: If the module or the factory is not there, raises, or returns another thing.
     """
     module_name, _, path = target.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
     factory = _find(module_name, path)
     if isinstance(factory, torch.nn.Module):
         return factory, None, {}

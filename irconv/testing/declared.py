@@ -14,10 +14,12 @@ from irconv.backends.base import Abilities, Availability, Backend
 from irconv.errors import Diagnostic, IrconvError
 from irconv.plugins import load_registry
 from irconv.runtime.values import numpy_dtype
-from irconv.spec import parse_spec
+from irconv.spec import Spec, parse_spec
 from irconv.testing.report import ConformanceReport
 
-__all__ = ["check_declarations", "diagnostic_problems"]
+__all__ = ["READS_BACK", "check_declarations", "diagnostic_problems"]
+
+READS_BACK = "its spec text reads back as an equal backend"
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -66,7 +68,7 @@ def check_declarations(backend: Backend, report: ConformanceReport) -> None:
     """Check what the class declares and add the outcomes to ``report``."""
     report.record("it is a frozen dataclass whose options have defaults", _dataclass(backend))
     report.record("its name is kebab-case and its summary is one line", _identity(backend))
-    report.record("its spec text reads back as an equal backend", _round_trip(backend))
+    report.record(READS_BACK, _round_trip(backend))
     report.record("its module and its declarations import nothing heavy, quickly", _probe(backend))
     report.record("available() gives an Availability with a way out", _available(backend))
     report.record("abilities() are typed and plausible", _abilities(backend))
@@ -111,7 +113,8 @@ def _round_trip(backend: Backend) -> list[str]:
 
 def _probe(backend: Backend) -> list[str]:
     cls = type(backend)
-    command = [sys.executable, "-c", _PROBE, cls.__module__, cls.__qualname__, str(backend)]
+    options = str(Spec("any", backend.spec.options))
+    command = [sys.executable, "-c", _PROBE, cls.__module__, cls.__qualname__, options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         return [f"it fails in a fresh process: {done.stderr.strip().splitlines()[-1:]}"]

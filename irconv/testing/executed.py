@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ RTOL: Mapping[Precision, float] = {
 """Largest error by the artifact's precision, relative to the largest magnitude of an output.
 The models themselves hold float32, so float64 is no better."""
 
+_MOST_NAMED = 4
+_MOST_DEATHS = 3
 _BATCH = "N"
 _RANGE = DimRange(1, 2, 4)
 _BOUND = DimRange(2, 2, 2)
@@ -72,8 +74,8 @@ EMPTY_BATCH = "a batch of no samples gives empty outputs or an error, not a cras
 BAD_MODEL = "broken models give an error, not a crash"
 
 _PROMISES = (
-    LEGALIZES, REFUSES, EMITS, ONLY_DIRECTORY, NO_EFFECTS, ARTIFACT, FRESH, DESCRIBES, NAMES, DTYPES,
-    NUMBERS, REPEATABLE, CLEAN, CLOSES, EMPTY_BATCH,
+    LEGALIZES, REFUSES, EMITS, ONLY_DIRECTORY, NO_EFFECTS, ARTIFACT, FRESH, DESCRIBES, NAMES,
+    DTYPES, NUMBERS, REPEATABLE, CLEAN, CLOSES, EMPTY_BATCH, BAD_MODEL,
 )  # fmt: skip
 
 
@@ -98,7 +100,6 @@ def check_execution(
             report.skip(promise, execution.cannot_run or "no case came that far")
     for name, reason in execution.refused.items():
         report.skip(f"case {name}", reason)
-    report.record(BAD_MODEL, execution.problems(BAD_MODEL))
     if len(execution.refused) == len(cases):
         report.record("it takes at least one case", ["it refuses every one"])
 
@@ -115,6 +116,7 @@ class _Execution:
         self.refused: dict[str, str] = {}
         self.cannot_run = ""
         self._workers: dict[str, Worker] = {}
+        self._deaths = 0
         self.dynamic = backend.abilities().dynamic_shapes
         self.shapes = {_BATCH: _RANGE if self.dynamic else _BOUND}
         self.sizes = (1, 2, 4) if self.dynamic else (2,)
@@ -127,12 +129,12 @@ class _Execution:
     def run(self, cases: Sequence[Case]) -> None:
         """Run every case, then the broken models."""
         for case in cases:
-            try:
-                self._run_case(case)
-            except _Broken:
-                continue
+            if self._deaths < _MOST_DEATHS:
+                with contextlib.suppress(_Broken):
+                    self._run_case(case)
         for name, text in BAD_MODELS.items():
-            self._run_bad_model(name, text)
+            if self._deaths < _MOST_DEATHS:
+                self._run_bad_model(name, text)
 
     def _note(self, promise: str, case: str, problems: Sequence[str]) -> None:
         self.asked.add(promise)
@@ -142,9 +144,9 @@ class _Execution:
     def problems(self, promise: str) -> list[str]:
         """Return what broke a promise, each problem once, with the cases that showed it."""
         found = self._problems.get(promise, {})
-        return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in found.items()]
+        return [f"{_some_of(dict.fromkeys(names))}: {text}" for text, names in found.items()]
 
-    @contextmanager
+    @contextlib.contextmanager
     def _asking(self, promise: str, case: str) -> Iterator[None]:
         """Note an error of ours as a broken promise, and end the case."""
         self.asked.add(promise)
@@ -159,16 +161,20 @@ class _Execution:
         if role not in self._workers:
             folder = self.scratch / role
             folder.mkdir(exist_ok=True)
-            self._workers[role] = Worker(
-                "irconv.testing.watch:WatchedService",
-                {"target": str(self.backend), "scratch": str(folder)},
-                limits=self.limits,
-                label=f"backend {self.backend.name}, {role}",
-            )
+            try:
+                self._workers[role] = Worker(
+                    "irconv.testing.watch:WatchedService",
+                    {"target": str(self.backend), "scratch": str(folder)},
+                    limits=self.limits,
+                    label=f"backend {self.backend.name}, {role}",
+                )
+            except BackendError:
+                self._count_deaths(1)
+                raise
         return self._workers[role]
 
-    def _drop_dead_workers(self) -> bool:
-        """Forget the workers that no longer answer; say whether there was one."""
+    def _drop_dead_workers(self) -> None:
+        """Forget the workers that no longer answer."""
         dead = []
         for role, worker in self._workers.items():
             try:
@@ -178,7 +184,12 @@ class _Execution:
                 dead.append(role)
         for role in dead:
             del self._workers[role]
-        return bool(dead)
+        self._count_deaths(len(dead))
+
+    def _count_deaths(self, number: int) -> None:
+        self._deaths += number
+        if self._deaths >= _MOST_DEATHS:
+            self.cannot_run = f"its processes died {self._deaths} times, so the rest was left out"
 
     def _run_case(self, case: Case) -> None:
         model = case.model()
@@ -189,12 +200,13 @@ class _Execution:
         if self.cannot_run:
             return
         before = digests(directory)
-        runner = self._open(case.name, directory, artifact)
-        if runner is None:
+        if not self._open(case.name, directory, artifact):
             return
-        self._compare(case, source, runner, artifact.precision)
-        if self.dynamic:
-            self._run_empty_batch(case, source, runner)
+        with RemoteRunner(self._worker("run"), owns_worker=False) as runner:
+            self._note(DESCRIBES, case.name, _description_problems(runner))
+            self._compare(case, source, runner, artifact.precision)
+            if self.dynamic:
+                self._run_empty_batch(case, source, runner)
         worker = self._worker("run")
         with self._asking(CLOSES, case.name):
             self._note(CLOSES, case.name, worker.call("close_runner"))
@@ -247,7 +259,8 @@ class _Execution:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / "model.onnx"
 
-    def _open(self, name: str, directory: Path, artifact: Artifact) -> RemoteRunner | None:
+    def _open(self, name: str, directory: Path, artifact: Artifact) -> bool:
+        """Open an artifact in a fresh process; say whether it can be run on this machine."""
         with self._asking(FRESH, name):
             worker = self._worker("run")
             try:
@@ -255,10 +268,8 @@ class _Execution:
             except MissingError as error:
                 self.cannot_run = f"it cannot be run here: {error.what}"
                 self.asked.discard(FRESH)
-                return None
-            runner = RemoteRunner(worker, owns_worker=False)
-        self._note(DESCRIBES, name, _description_problems(runner))
-        return runner
+                return False
+        return True
 
     def _compare(
         self, case: Case, source: ir.Model, runner: RemoteRunner, precision: Precision
@@ -292,10 +303,12 @@ class _Execution:
             return
         self.asked.add(EMPTY_BATCH)
         feeds = random_feeds(source, dims={_BATCH: 0})
+        deaths = self._deaths
         try:
             runner.run(feeds)
         except IrconvError as error:
-            if self._drop_dead_workers():
+            self._drop_dead_workers()
+            if self._deaths > deaths:
                 self._note(EMPTY_BATCH, case.name, [str(error)])
                 raise _Broken from error
 
@@ -304,6 +317,8 @@ class _Execution:
         self._file(name).write_bytes(onnx.parser.parse_model(text).SerializeToString())
         feeds = {"x": np.ones((2, 4), np.float32)}
         error: IrconvError | None = None
+        deaths = self._deaths
+        self.asked.add(BAD_MODEL)
         try:
             document = self._hand_over(self._worker("emit"), name, directory)
             worker = self._worker("run")
@@ -312,10 +327,18 @@ class _Execution:
                 runner.run(feeds)
         except IrconvError as caught:
             error = caught
+        self._drop_dead_workers()
         if error is None:
             self._note(BAD_MODEL, name, ["it was emitted and run as if nothing were wrong"])
-        elif self._drop_dead_workers():
+        elif self._deaths > deaths:
             self._note(BAD_MODEL, name, [str(error)])
+
+
+def _some_of(names: Iterable[str]) -> str:
+    every = list(names)
+    if len(every) <= _MOST_NAMED:
+        return ", ".join(every)
+    return ", ".join(every[:_MOST_NAMED]) + f" and {len(every) - _MOST_NAMED} more"
 
 
 def _artifact_problems(document: dict[str, Any], directory: Path) -> list[str]:

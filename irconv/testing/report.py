@@ -25,9 +25,8 @@ class Outcome:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.status:4}  {self.promise}" + (
-            f"\n        {self.reason}" if self.reason else ""
-        )
+        lines = [f"{self.status:4}  {self.promise}", *self.reason.splitlines()]
+        return "\n        ".join(lines)
 
 
 @dataclass
