@@ -14,7 +14,7 @@ import onnx.defs
 
 from irconv.errors import InputError
 from irconv.graph.check_opsets import domain_of
-from irconv.graph.check_tensors import shown
+from irconv.graph.messages import shown
 from irconv.graph.runtime_schemas import runtime_schemas
 
 if TYPE_CHECKING:

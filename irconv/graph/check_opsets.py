@@ -13,7 +13,7 @@ import onnx
 import onnx.defs
 
 from irconv.errors import InputError
-from irconv.graph.check_tensors import shown
+from irconv.graph.messages import shown
 from irconv.graph.runtime_schemas import runtime_schemas
 
 __all__ = ["check_ir_version", "domain_of", "settle_opsets"]

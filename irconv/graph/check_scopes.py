@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from irconv.errors import InputError
-from irconv.graph.check_tensors import shown
+from irconv.graph.messages import damaged, shown
 
 if TYPE_CHECKING:
     import onnx
@@ -100,7 +100,7 @@ def _check_graph(
             raise _bad(label, "an input has no name")
         scope.define(value.name, -1)
     initialized: set[str] = set()
-    for name in _initializer_names(graph):
+    for name in (tensor.name for tensor in graph.initializer):
         if not name:
             raise _bad(label, "an initializer has no name")
         if name in initialized:
@@ -118,13 +118,6 @@ def _check_graph(
         if not any(name in around.names for around in scope.enclosing()):
             raise _bad(label, f"{shown(name)} is used, but nothing defines it")
     return captured
-
-
-def _initializer_names(graph: onnx.GraphProto) -> Iterator[str]:
-    for tensor in graph.initializer:
-        yield tensor.name
-    for sparse in graph.sparse_initializer:
-        yield sparse.values.name
 
 
 def _ranks(order: list[int]) -> Iterator[int]:
@@ -206,8 +199,4 @@ def _cycle(nodes: NodeList, needs: list[list[int]], waiting: list[int], label: s
 
 
 def _bad(label: str, problem: str) -> InputError:
-    return InputError(
-        f"{label}: {problem}",
-        where="checking the model file",
-        hint="the file is damaged or was made by a faulty exporter; export the model again",
-    )
+    return damaged(f"{label}: {problem}")

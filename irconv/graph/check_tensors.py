@@ -11,24 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from irconv.errors import InputError
+from irconv.graph.check_text import check_text
+from irconv.graph.messages import damaged, shown
 from irconv.graph.wire import Span
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ELEMENT_TYPES", "MAX_RANK", "ExternalData", "TensorChecker", "external_data", "shown"]
+__all__ = ["ELEMENT_TYPES", "MAX_RANK", "ExternalData", "TensorChecker", "external_data"]
 
-_LONGEST_NAME = 120
 MAX_RANK = 64
 _EXTERNAL_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 _MAX_FILE_OFFSET = (1 << 63) - 1
-
-
-def shown(name: str) -> str:
-    """Return a name from a model as it may stand in a message: quoted, escaped, not too long."""
-    if len(name) > _LONGEST_NAME:
-        name = name[:_LONGEST_NAME] + "…"
-    return repr(name)
 
 
 @dataclass(frozen=True)
@@ -93,6 +87,7 @@ class TensorChecker:
         self._count += 1
         if self._count > self._max_tensors:
             raise _bad(where, f"the model has more than {self._max_tensors:,} tensors")
+        check_text(tensor, where)
         if tensor.name:
             where = f"tensor {shown(tensor.name)} of {where}"
         dtype = tensor.data_type
@@ -198,8 +193,4 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
 
 
 def _bad(where: str, problem: str) -> InputError:
-    return InputError(
-        f"{where}: {problem}",
-        where="checking the model file",
-        hint="the file is damaged or was made by a faulty exporter; export the model again",
-    )
+    return damaged(f"{where}: {problem}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from irconv.errors import InputError
-from irconv.graph.check_tensors import ELEMENT_TYPES, MAX_RANK, shown
+from irconv.graph.check_tensors import ELEMENT_TYPES, MAX_RANK
+from irconv.graph.check_text import check_text
+from irconv.graph.messages import damaged, shown
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +26,7 @@ def check_types(value: onnx.ValueInfoProto, where: str, note: Callable[[str], No
     Raises:
         InputError: If the element type is none that ONNX defines, or the rank is absurd.
     """
+    check_text(value, where)
     if value.HasField("type"):
         _check_type(value.type, f"value {shown(value.name)} of {where}", note)
 
@@ -42,8 +44,9 @@ def _check_type(kind: onnx.TypeProto, label: str, note: Callable[[str], None]) -
         tensor = getattr(kind, which)
         _check_element(tensor.elem_type, label)
         if len(tensor.shape.dim) > MAX_RANK:
-            raise _bad(label, f"its rank is {len(tensor.shape.dim)}, more than {MAX_RANK}")
+            raise damaged(f"{label}: its rank is {len(tensor.shape.dim)}, more than {MAX_RANK}")
         for dim in tensor.shape.dim:
+            check_text(dim, label)
             if dim.dim_value < 0:
                 dim.ClearField("dim_value")
                 note(f"{label} had a negative dimension, which is read as an unknown one")
@@ -51,12 +54,4 @@ def _check_type(kind: onnx.TypeProto, label: str, note: Callable[[str], None]) -
 
 def _check_element(element: int, label: str) -> None:
     if element != 0 and element not in ELEMENT_TYPES:
-        raise _bad(label, f"its element type is {element}, which ONNX does not define")
-
-
-def _bad(label: str, problem: str) -> InputError:
-    return InputError(
-        f"{label}: {problem}",
-        where="checking the model file",
-        hint="the file is damaged or was made by a faulty exporter; export the model again",
-    )
+        raise damaged(f"{label}: its element type is {element}, which ONNX does not define")

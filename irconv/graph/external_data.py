@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from irconv.errors import InputError
-from irconv.graph.check_tensors import shown
+from irconv.graph.mapped import MappedTensor
+from irconv.graph.messages import shown
 from irconv.graph.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ExternalFiles:
         """The size of all files."""
         return sum({file.path: file.bytes for file in self._files.values()}.values())
 
-    def tensor(self, stated: ir.ExternalTensor) -> ir.ExternalTensor:
+    def tensor(self, stated: ir.ExternalTensor) -> MappedTensor:
         """Return a tensor that is mapped from the file which was really opened.
 
         Args:
@@ -71,8 +72,6 @@ class ExternalFiles:
         Raises:
             InputError: If the location is refused or the file is too short.
         """
-        import onnx_ir as ir
-
         label = f"tensor {shown(stated.name or '')}"
         file = self._file(os.fspath(stated.location), label)
         offset, length = stated.offset or 0, stated.nbytes
@@ -84,17 +83,7 @@ class ExternalFiles:
                 hint="the file is cut off or belongs to another model; copy it again",
             )
         self._claim(file, offset, length)
-        return ir.ExternalTensor(
-            file.path.name,
-            offset,
-            length,
-            stated.dtype,
-            shape=stated.shape,
-            name=stated.name,
-            doc_string=stated.doc_string,
-            metadata_props=dict(stated.metadata_props),
-            base_dir=str(file.path.parent),
-        )
+        return MappedTensor(file.path, offset, stated)
 
     @staticmethod
     def _claim(file: _File, offset: int, length: int) -> None:

@@ -17,8 +17,9 @@ import onnx
 import onnx_ir as ir
 
 from irconv.errors import InputError
-from irconv.graph.check_tensors import shown
 from irconv.graph.external_data import ExternalFiles
+from irconv.graph.mapped import MappedTensor
+from irconv.graph.messages import shown
 from irconv.graph.model_file import WHOLE_FILE_LIMIT, ModelFile, read_model_file
 from irconv.graph.preflight import Limits, preflight
 from irconv.graph.regular_file import open_regular
@@ -103,7 +104,7 @@ def _fix_defaults(message: onnx.ModelProto) -> list[str]:
     message.ir_version = max(message.ir_version, _FIRST_IR_VERSION_WITH_CONSTANTS)
     named = ", ".join(shown(name) for name in defaults[:_MOST_NAMED])
     more = f" and {len(defaults) - _MOST_NAMED} more" if len(defaults) > _MOST_NAMED else ""
-    return [f"{len(defaults)} inputs have default values and are constants now: {named}{more}"]
+    return [f"inputs with a default value are constants now: {named}{more}"]
 
 
 def _build(file: ModelFile) -> ir.Model:
@@ -170,17 +171,7 @@ def _own(tensor: ir.TensorProtoTensor, file: ModelFile) -> ir.TensorProtocol:
             doc_string=tensor.doc_string,
             metadata_props=dict(tensor.metadata_props),
         )
-    return ir.ExternalTensor(
-        file.path.name,
-        span.offset,
-        span.length,
-        tensor.dtype,
-        shape=tensor.shape,
-        name=tensor.name,
-        doc_string=tensor.doc_string,
-        metadata_props=dict(tensor.metadata_props),
-        base_dir=str(file.path.parent),
-    )
+    return MappedTensor(file.path, span.offset, tensor)
 
 
 def _name_nodes(model: ir.Model) -> list[str]:
@@ -204,7 +195,7 @@ def _name_nodes(model: ir.Model) -> list[str]:
                 break
         taken.add(name)
         node.name = name
-    return [f"{twice} nodes had the name of another node and were renamed"] if twice else []
+    return [f"nodes with the name of another node were renamed: {twice}"] if twice else []
 
 
 def source_digest(files: Sequence[Path]) -> str:

@@ -8,17 +8,21 @@ assigned twice or never, cycles, unknown operators, steps of zero. Time is linea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psutil
 
 from irconv.errors import InputError
+from irconv.graph.check_functions import FunctionId, check_expansion
 from irconv.graph.check_operators import UnknownOperators, check_attributes
 from irconv.graph.check_opsets import check_ir_version, domain_of, settle_opsets
 from irconv.graph.check_scopes import check_scopes, sort_function
-from irconv.graph.check_tensors import TensorChecker, shown
+from irconv.graph.check_tensors import TensorChecker
+from irconv.graph.check_text import check_text
 from irconv.graph.check_types import check_types
+from irconv.graph.densify import densify
+from irconv.graph.messages import damaged, shown, too_much
 from irconv.graph.wire import Span
 
 if TYPE_CHECKING:
@@ -26,8 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Preflight", "preflight"]
 
-FunctionId = tuple[str, str, str]
+_MAIN: FunctionId = ("", "", "")
+_ATTRIBUTE_KINDS = frozenset(range(1, 15))
+"""The values of ``AttributeProto.AttributeType``, without ``UNDEFINED``."""
 
+_UNUSED_OPSET = 21
+"""What a model without a node of the default domain imports; every runtime of today reads it."""
 _MEMORY_PER_NODE = 3000
 """Bytes that a node takes in the IR, measured on a chain of nodes with one input."""
 
@@ -84,6 +92,23 @@ def preflight(
     return _Preflight(model, carved, limits or Limits()).run()
 
 
+@dataclass
+class _Owner:
+    """The main graph or a function: what its nodes are looked at under.
+
+    Attributes:
+        label: What it is, for messages.
+        opsets: The version of each domain.
+        nodes: Its nodes, those in bodies included.
+        calls: The functions that they call.
+    """
+
+    label: str
+    opsets: dict[str, int]
+    nodes: int = 0
+    calls: list[FunctionId] = field(default_factory=list)
+
+
 class _Preflight:
     def __init__(
         self, model: onnx.ModelProto, carved: Callable[[bytes], Span | None], limits: Limits
@@ -94,73 +119,74 @@ class _Preflight:
         self._unknown = UnknownOperators()
         self._notes: dict[str, None] = {}
         self._nodes = 0
-        self._calls: dict[FunctionId, list[FunctionId]] = {}
-        self._sizes: dict[FunctionId, int] = {}
+        self._functions: dict[FunctionId, onnx.FunctionProto] = {}
 
     def run(self) -> Preflight:
         model = self._model
         check_ir_version(model)
-        if len(model.functions) > self._limits.functions:
-            raise self._too_much("functions", self._limits.functions)
-        functions = self._functions()
-        local = {domain: 1 for domain, _, _ in functions}
-        used = {"", *_domains(model.graph.node)} | local.keys()
-        opsets = settle_opsets(model, used, local, self._note, "the model")
-        main: FunctionId = ("", "", "")
-        self._calls[main] = []
-        self._look_at_graph(model.graph, opsets, functions, main, "the graph", 0)
-        for identity, function in functions.items():
-            self._look_at_function(identity, function, opsets, functions)
+        check_text(model, "the model")
+        self._index_functions()
+        owners = {_MAIN: self._look_at_main()}
+        for identity, function in self._functions.items():
+            owners[identity] = self._look_at_function(identity, function, owners[_MAIN].opsets)
         self._unknown.report()
+        for holder in (model.graph, *self._functions.values()):
+            densify(holder, _bodies, self._note)
         check_scopes(model.graph, _bodies, self._note)
-        for identity, function in functions.items():
+        for identity, function in self._functions.items():
             sort_function(function, _bodies, self._note, _function_label(identity))
-        self._check_expansion(main)
+        check_expansion(
+            {identity: (owner.nodes, owner.calls) for identity, owner in owners.items()},
+            most_nodes=self._limits.expanded_nodes,
+            deepest=self._limits.nesting,
+            label=_function_label,
+        )
         self._check_memory()
-        return Preflight(opsets[""], self._nodes, tuple(self._notes))
+        return Preflight(owners[_MAIN].opsets[""], self._nodes, tuple(self._notes))
 
     def _note(self, text: str) -> None:
         self._notes[text] = None
 
-    def _functions(self) -> dict[FunctionId, onnx.FunctionProto]:
-        functions: dict[FunctionId, onnx.FunctionProto] = {}
+    def _index_functions(self) -> None:
+        if len(self._model.functions) > self._limits.functions:
+            raise too_much("functions", self._limits.functions)
         for function in self._model.functions:
+            check_text(function, "a function of the model")
             identity = (domain_of(function.domain), function.name, function.overload)
-            if identity in functions:
-                raise _bad(f"two functions of the model are named {_function_label(identity)}")
-            functions[identity] = function
-        return functions
+            if identity in self._functions:
+                raise damaged(f"two functions of the model are {_function_label(identity)}")
+            self._functions[identity] = function
+
+    def _look_at_main(self) -> _Owner:
+        model = self._model
+        local = {domain: 1 for domain, _, _ in self._functions}
+        used = _domains(model.graph.node) | local.keys()
+        opsets = settle_opsets(model, used, local, self._note, "the model")
+        if "" not in opsets:
+            opsets[""] = _UNUSED_OPSET
+            model.opset_import.add(domain="", version=_UNUSED_OPSET)
+        owner = _Owner("the graph", opsets)
+        self._look_at_graph(model.graph, owner, owner.label, 0)
+        return owner
 
     def _look_at_function(
-        self,
-        identity: FunctionId,
-        function: onnx.FunctionProto,
-        opsets: dict[str, int],
-        functions: dict[FunctionId, onnx.FunctionProto],
-    ) -> None:
+        self, identity: FunctionId, function: onnx.FunctionProto, opsets: dict[str, int]
+    ) -> _Owner:
         label = _function_label(identity)
-        inside = settle_opsets(function, _domains(function.node), opsets, self._note, label)
-        self._calls[identity] = []
-        before = self._nodes
+        used = _domains(function.node)
+        owner = _Owner(label, settle_opsets(function, used, opsets, self._note, label))
         for attribute in function.attribute_proto:
-            self._look_at_attribute(attribute, inside, functions, identity, label, 0)
+            self._look_at_attribute(attribute, owner, label, 0)
         for value in function.value_info:
             check_types(value, label, self._note)
         for node in function.node:
-            self._look_at_node(node, inside, functions, identity, label, 0)
-        self._sizes[identity] = self._nodes - before
+            self._look_at_node(node, owner, label, 0)
+        return owner
 
-    def _look_at_graph(
-        self,
-        graph: onnx.GraphProto,
-        opsets: dict[str, int],
-        functions: dict[FunctionId, onnx.FunctionProto],
-        owner: FunctionId,
-        label: str,
-        depth: int,
-    ) -> None:
+    def _look_at_graph(self, graph: onnx.GraphProto, owner: _Owner, label: str, depth: int) -> None:
         if depth > self._limits.nesting:
-            raise self._too_much("bodies nested in each other", self._limits.nesting)
+            raise too_much("bodies nested in each other", self._limits.nesting)
+        check_text(graph, label)
         for tensor in graph.initializer:
             self._tensors.check(tensor, label)
         for sparse in graph.sparse_initializer:
@@ -169,97 +195,57 @@ class _Preflight:
             for value in values:
                 check_types(value, label, self._note)
         for node in graph.node:
-            self._look_at_node(node, opsets, functions, owner, label, depth)
-        if depth == 0:
-            self._sizes[owner] = self._nodes
+            self._look_at_node(node, owner, label, depth)
 
-    def _look_at_node(
-        self,
-        node: onnx.NodeProto,
-        opsets: dict[str, int],
-        functions: dict[FunctionId, onnx.FunctionProto],
-        owner: FunctionId,
-        label: str,
-        depth: int,
-    ) -> None:
+    def _look_at_node(self, node: onnx.NodeProto, owner: _Owner, label: str, depth: int) -> None:
         self._nodes += 1
+        owner.nodes += 1
         if self._nodes > self._limits.nodes:
-            raise self._too_much("nodes", self._limits.nodes)
+            raise too_much("nodes", self._limits.nodes)
+        check_text(node, label)
         callee = (domain_of(node.domain), node.op_type, node.overload)
-        if callee in functions:
-            self._calls[owner].append(callee)
+        if callee in self._functions:
+            owner.calls.append(callee)
         else:
-            self._unknown.look_at(node, opsets, label)
+            self._unknown.look_at(node, owner.opsets, label)
         if not node.attribute:
             return
         label = f"node {shown(node.name)} ({node.op_type}) of {label}"
         check_attributes(node, label)
         seen: set[str] = set()
         for attribute in node.attribute:
-            if not attribute.name or attribute.name in seen:
-                raise _bad(f"{label}: the attribute {shown(attribute.name)} is given twice")
+            if not attribute.name:
+                raise damaged(f"{label}: an attribute has no name")
+            if attribute.name in seen:
+                raise damaged(f"{label}: the attribute {shown(attribute.name)} is given twice")
             seen.add(attribute.name)
-            self._look_at_attribute(attribute, opsets, functions, owner, label, depth)
+            self._look_at_attribute(attribute, owner, label, depth)
 
     def _look_at_attribute(
-        self,
-        attribute: onnx.AttributeProto,
-        opsets: dict[str, int],
-        functions: dict[FunctionId, onnx.FunctionProto],
-        owner: FunctionId,
-        label: str,
-        depth: int,
+        self, attribute: onnx.AttributeProto, owner: _Owner, label: str, depth: int
     ) -> None:
+        check_text(attribute, label)
         kind = attribute.type
-        if kind not in attribute.AttributeType.values() or kind == attribute.UNDEFINED:
-            raise _bad(f"{label}: the attribute {shown(attribute.name)} has no known type")
+        if kind not in _ATTRIBUTE_KINDS:
+            raise damaged(f"{label}: the attribute {shown(attribute.name)} has no known type")
         if attribute.ref_attr_name:
             return
         if kind == attribute.STRINGS:
             for text in attribute.strings:
                 text.decode()
-        for tensor in (attribute.t,) if kind == attribute.TENSOR else attribute.tensors:
-            self._tensors.check(tensor, label)
-        for sparse in (
-            (attribute.sparse_tensor,)
-            if kind == attribute.SPARSE_TENSOR
-            else attribute.sparse_tensors
-        ):
-            self._look_at_sparse(sparse, label)
+        elif kind == attribute.TENSOR:
+            self._tensors.check(attribute.t, label)
+        elif kind == attribute.TENSORS:
+            for tensor in attribute.tensors:
+                self._tensors.check(tensor, label)
+        elif kind == attribute.SPARSE_TENSOR:
+            self._look_at_sparse(attribute.sparse_tensor, label)
         for graph in _graphs(attribute):
-            self._look_at_graph(graph, opsets, functions, owner, f"a body of {label}", depth + 1)
+            self._look_at_graph(graph, owner, f"a body of {label}", depth + 1)
 
     def _look_at_sparse(self, sparse: onnx.SparseTensorProto, label: str) -> None:
         self._tensors.check(sparse.values, label)
         self._tensors.check(sparse.indices, label)
-
-    def _check_expansion(self, main: FunctionId) -> None:
-        """Count the nodes after expanding all functions, each function once."""
-        totals: dict[FunctionId, int] = {}
-        active: dict[FunctionId, None] = {}
-
-        def total(identity: FunctionId) -> int:
-            if identity in totals:
-                return totals[identity]
-            if identity in active:
-                names = [_function_label(name) for name in (*active, identity)]
-                raise _bad(f"functions call each other without end: {' -> '.join(names[1:])}")
-            if len(active) > self._limits.nesting:
-                raise self._too_much("functions that call each other", self._limits.nesting)
-            active[identity] = None
-            count = self._sizes[identity]
-            count += sum(total(callee) for callee in self._calls[identity])
-            del active[identity]
-            if count > self._limits.expanded_nodes:
-                raise self._too_much(
-                    "nodes after expanding its functions", self._limits.expanded_nodes
-                )
-            totals[identity] = count
-            return count
-
-        total(main)
-        for identity in self._calls:
-            total(identity)
 
     def _check_memory(self) -> None:
         needed, free = self._nodes * _MEMORY_PER_NODE, psutil.virtual_memory().available
@@ -270,14 +256,6 @@ class _Preflight:
                 where="checking the model file",
                 hint="use a machine with more memory",
             )
-
-    @staticmethod
-    def _too_much(what: str, limit: int) -> InputError:
-        return InputError(
-            f"the model has more than {limit:,} {what}",
-            where="checking the model file",
-            hint="no known exporter makes such a model; split it if it is really meant",
-        )
 
 
 def _domains(nodes: Iterable[onnx.NodeProto]) -> set[str]:
@@ -308,11 +286,3 @@ def _function_label(identity: FunctionId) -> str:
     domain, name, overload = identity
     text = f"{domain}::{name}" + (f":{overload}" if overload else "")
     return f"function {shown(text)}"
-
-
-def _bad(what: str) -> InputError:
-    return InputError(
-        what,
-        where="checking the model file",
-        hint="the file is damaged or was made by a faulty exporter; export the model again",
-    )

@@ -8,6 +8,7 @@ to external data. The target must be new: writing over a mapped file would destr
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -177,14 +178,7 @@ class _Plan:
             return self._external(tensor, name)
         number, token = self.tokens.new()
         self.inline[number] = tensor
-        message = onnx.TensorProto(
-            name=name,
-            doc_string=tensor.doc_string,
-            data_type=tensor.dtype,
-            dims=tensor.shape.numpy(),
-            raw_data=token,
-        )
-        return ir.TensorProtoTensor(message)
+        return _message(tensor, name, token)
 
     def _external(self, tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
         assert self.location is not None
@@ -208,10 +202,23 @@ class _Plan:
 
 
 def _in_memory(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
-    """Return a tensor that serializes with its data, under the given name."""
-    if isinstance(tensor, ir.ExternalTensor):
-        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, shape=tensor.shape, name=name)
-    return tensor
+    """Return a tensor that serializes with its data, which for a mapped one is read."""
+    if not isinstance(tensor, ir.ExternalTensor):
+        return tensor
+    data = io.BytesIO()
+    tensor.tofile(data)
+    return _message(tensor, name, data.getvalue())
+
+
+def _message(tensor: ir.TensorProtocol, name: str, raw_data: bytes) -> ir.TensorProtoTensor:
+    message = onnx.TensorProto(
+        name=name,
+        doc_string=tensor.doc_string,
+        data_type=tensor.dtype,
+        dims=tensor.shape.numpy(),
+        raw_data=raw_data,
+    )
+    return ir.TensorProtoTensor(message)
 
 
 def _write(tensor: ir.TensorProtocol, stream: IO[bytes]) -> None:
