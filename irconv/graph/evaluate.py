@@ -27,7 +27,7 @@ __all__ = ["EXACT", "ROUNDED", "EvaluationError", "Prediction", "evaluate", "pre
 EXACT = frozenset(
     {
         "Abs", "Add", "And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
-        "Cast", "CastLike", "Ceil", "Clip", "Compress", "Concat", "ConstantOfShape", "Div", "Equal",
+        "Cast", "CastLike", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal",
         "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "Greater",
         "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Max", "Min",
         "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "Pad", "Range", "ReduceMax",
