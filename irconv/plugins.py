@@ -7,6 +7,7 @@ dead command line. A name that two distributions claim is an error that names bo
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -31,7 +32,10 @@ _HOOKS: dict[Kind, str] = {
     "pass": "irconv_passes",
     "backend": "irconv_backends",
 }
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _T = TypeVar("_T", bound=Configurable)
+_Origin = tuple[str, str]
+"""Label of a distribution, and the name of an entry point of it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Registry:
         self._plugins: list[tuple[str, str, object]] = []
         self._load_errors: list[PluginRecord] = []
         self._classes: dict[Kind, dict[str, type[Configurable]]] = {}
-        self._errors: dict[tuple[str, str], list[str]] = {}
-        self._claims: dict[tuple[Kind, str], list[str]] = {}
+        self._errors: dict[_Origin, list[str]] = {}
+        self._claims: dict[tuple[Kind, str], list[_Origin]] = {}
         self._conflicts: dict[tuple[Kind, str], str] = {}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -77,7 +81,7 @@ class Registry:
             plugin = loader()
             self._manager.register(plugin, name=f"{distribution}:{name}")
             self._manager.check_pending()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             self._manager.set_blocked(f"{distribution}:{name}")
             self._load_errors.append(PluginRecord(distribution, name, (), reason))
@@ -85,59 +89,61 @@ class Registry:
             self._plugins.append((distribution, name, plugin))
 
     def _collect(self, kind: Kind) -> dict[str, type[Configurable]]:
-        if kind in self._classes:
-            return self._classes[kind]
-        found: dict[str, type[Configurable]] = {}
-        for distribution, entry_point, plugin in self._plugins:
-            hook = getattr(plugin, _HOOKS[kind], None)
-            if hook is None:
-                continue
-            try:
-                classes = list(hook())
-            except Exception as error:
-                self._note(distribution, entry_point, f"{type(error).__name__}: {error}")
-                continue
-            for cls in classes:
-                self._add(kind, cls, found, distribution, entry_point)
-        self._classes[kind] = found
-        return found
+        if kind not in self._classes:
+            found: dict[str, type[Configurable]] = {}
+            for distribution, entry_point, plugin in self._plugins:
+                origin = (distribution, entry_point)
+                for cls in self._call(plugin, _HOOKS[kind], origin):
+                    reason = _unfit(kind, cls)
+                    if reason:
+                        self._note(origin, reason)
+                    else:
+                        found.setdefault(cls.name, cls)
+                        self._claims.setdefault((kind, cls.name), []).append(origin)
+            self._classes[kind] = found
+            self._settle_claims(kind)
+        return self._classes[kind]
 
-    def _add(
-        self,
-        kind: Kind,
-        cls: object,
-        found: dict[str, type[Configurable]],
-        distribution: str,
-        entry_point: str,
-    ) -> None:
-        if not (isinstance(cls, type) and issubclass(cls, Configurable) and cls.name):
-            self._note(distribution, entry_point, f"{cls!r} is no {kind} class with a name")
-            return
-        claims = self._claims.setdefault((kind, cls.name), [])
-        claims.append(distribution)
-        if len(claims) > 1:
-            both = " and ".join(claims)
-            self._conflicts[kind, cls.name] = f"{kind} {cls.name!r} is claimed by {both}"
-            self._note(distribution, entry_point, self._conflicts[kind, cls.name])
-            return
-        found[cls.name] = cls
+    def _call(self, plugin: object, hook: str, origin: _Origin) -> list[Any]:
+        implementation = getattr(plugin, hook, None)
+        if implementation is None:
+            return []
+        try:
+            return list(implementation())
+        except (Exception, SystemExit) as error:
+            self._note(origin, f"{hook}: {type(error).__name__}: {error}")
+            return []
 
-    def _note(self, distribution: str, entry_point: str, error: str) -> None:
-        self._errors.setdefault((distribution, entry_point), []).append(error)
+    def _settle_claims(self, kind: Kind) -> None:
+        """Take the names that several plugins claim out, and note it at each of them."""
+        for (claimed, name), origins in self._claims.items():
+            if claimed != kind or len(origins) == 1:
+                continue
+            claimants = " and ".join(dict.fromkeys(distribution for distribution, _ in origins))
+            self._conflicts[kind, name] = f"{kind} {name!r} is claimed by {claimants}"
+            if len(set(origins)) == 1:
+                self._conflicts[kind, name] += " twice"
+            for origin in dict.fromkeys(origins):
+                self._note(origin, self._conflicts[kind, name])
+            del self._classes[kind][name]
+
+    def _note(self, origin: _Origin, error: str) -> None:
+        self._errors.setdefault(origin, []).append(error)
 
     def records(self) -> list[PluginRecord]:
         """Return one record a plugin, the broken ones with their error."""
-        provides: dict[str, list[str]] = {}
         for kind in _KINDS:
             self._collect(kind)
-        for (kind, name), claims in self._claims.items():
-            for distribution in claims:
-                provides.setdefault(distribution, []).append(f"{kind}:{name}")
+        provides: dict[_Origin, set[str]] = {}
+        for (kind, name), origins in self._claims.items():
+            if (kind, name) not in self._conflicts:
+                for origin in origins:
+                    provides.setdefault(origin, set()).add(f"{kind}:{name}")
         records = [
             PluginRecord(
                 distribution,
                 entry_point,
-                tuple(sorted(set(provides.get(distribution, [])))),
+                tuple(sorted(provides.get((distribution, entry_point), ()))),
                 "; ".join(self._errors.get((distribution, entry_point), [])),
             )
             for distribution, entry_point, _ in self._plugins
@@ -150,7 +156,7 @@ class Registry:
             raise InputError(
                 self._conflicts[kind, name],
                 where="plugins",
-                hint="uninstall one of the two; `irconv plugins` lists them",
+                hint="uninstall all of them but one; `irconv plugins` lists them",
             )
         if name not in classes:
             raise self._unknown(kind, name)
@@ -202,6 +208,24 @@ class Registry:
     def _build(self, kind: Kind, spec: str | Spec) -> Any:
         parsed = parse_spec(spec) if isinstance(spec, str) else spec
         return self._get(kind, parsed.name, Configurable).from_options(parsed.options)
+
+
+def _unfit(kind: Kind, cls: Any) -> str:
+    """Return why ``cls`` cannot be registered as a ``kind``; empty where it can."""
+    if not (isinstance(cls, type) and issubclass(cls, _base(kind))):
+        return f"{cls!r} is no {kind} class"
+    if not _NAME.fullmatch(cls.name):
+        return f"{cls.__name__} has the name {cls.name!r}, which is not kebab-case"
+    return ""
+
+
+def _base(kind: Kind) -> type[Configurable]:
+    from irconv.backends.base import Backend
+    from irconv.frontends.base import Frontend
+    from irconv.passes.base import Pass
+
+    bases: dict[Kind, type[Configurable]] = {"frontend": Frontend, "pass": Pass, "backend": Backend}
+    return bases[kind]
 
 
 _FIRST_PARTY_TARGETS = frozenset({"openvino", "trt"})
