@@ -31,7 +31,6 @@ __all__ = ["ENGINE", "GRAPH", "TrtBackend"]
 ENGINE = "model.engine"
 GRAPH = "graph.onnx"
 _NAMED = (75, 80, 86, 89, 120, 121)
-_TURING = 75
 
 
 @dataclass(frozen=True)
@@ -130,20 +129,39 @@ class TrtBackend(Backend):
         """Say whether TensorRT-RTX takes ``node``."""
         from irconv_trt.support import support_of
 
-        return support_of(node, turing=_TURING in self.sm)
+        return support_of(node, [sm for sm in self.sm if isinstance(sm, int)])
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
-        """Return unsupported nodes, and inputs whose sizes have no range.
+        """Return unsupported nodes, inputs that size others, and sizes that have no range.
 
         A call of a local function is judged by the nodes of the function, not by its name.
         """
         from irconv_trt.profiles import missing_ranges
+        from irconv_trt.support import sizing_diagnostics
 
         calls = {f"{domain}::{name}" for domain, name, _ in model.functions}
         diagnostics = [
             diagnostic for diagnostic in self._check_nodes(model) if diagnostic.op not in calls
         ]
-        return [*missing_ranges(model, shapes), *diagnostics]
+        return [
+            *self._check_opset(model),
+            *missing_ranges(model, shapes),
+            *sizing_diagnostics(model),
+            *diagnostics,
+        ]
+
+    @staticmethod
+    def _check_opset(model: ir.Model) -> list[Diagnostic]:
+        opset = model.opset_imports.get("", _OPSET)
+        if opset >= _OLDEST_OPSET:
+            return []
+        return [
+            Diagnostic(
+                "OLD_OPSET",
+                f"the model is of opset {opset}, and TensorRT reads those from {_OLDEST_OPSET} on",
+                way_out=f"raise it first, for example with --passes 'convert-opset{{to={_OPSET}}}'",
+            )
+        ]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``graph.onnx`` and the engine built from exactly its bytes."""
@@ -213,6 +231,7 @@ _EXPANDED = (
 )  # fmt: skip
 """Operators that TensorRT-RTX lacks, or builds in few forms only, and whose bodies it takes."""
 _OPSET = 23
+_OLDEST_OPSET = 7
 _IR_VERSION = 12
 _DTYPES = frozenset(
     {"float32", "float16", "bfloat16", "int64", "int32", "int8", "bool", "float8_e4m3fn", "int4"}

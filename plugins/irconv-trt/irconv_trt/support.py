@@ -6,21 +6,27 @@ would accept and then compute wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from irconv.backends.base import Support
+from irconv.errors import Diagnostic
 from irconv_trt.op_table import MATRIX_PRODUCTS, NOT_BUILT, OPERATORS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["support_of"]
+__all__ = ["sizing_diagnostics", "support_of"]
 
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
 _POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 _ONE_OUTPUT = frozenset({"LayerNormalization", "MaxPool"})
-_CONSTANT_AXES = frozenset({"Squeeze", "Unsqueeze"})
+_SIZING_INPUTS: dict[str, tuple[int, ...]] = {
+    "ConstantOfShape": (0,), "CumSum": (1,), "Expand": (1,), "Loop": (0,), "OneHot": (1,),
+    "Pad": (1,), "Range": (0, 1, 2), "Reshape": (1,), "Resize": (2, 3), "Slice": (1, 2, 3, 4),
+    "Split": (1,), "Squeeze": (1,), "Tile": (1,), "TopK": (1,), "Unsqueeze": (1,),
+    "Upsample": (1,),
+}  # fmt: skip
 _UINT8_OPERATORS = frozenset({"Cast", "Identity"})
 _DTYPES = frozenset(
     {
@@ -28,22 +34,43 @@ _DTYPES = frozenset(
         "FLOAT8E4M3FN", "INT4", "FLOAT4E2M1", "FLOAT8E8M0",
     }
 )  # fmt: skip
+_TURING = 75
+_FLOAT8_CAPABILITY = 89
 _DECOMPOSE = "express it by simpler operators in the model"
 _QUANTIZE_AGAIN = "quantize again with symmetric int8 activations and weights (zero point 0)"
 
 
-def support_of(node: ir.Node, *, turing: bool) -> Support:
+def support_of(node: ir.Node, capabilities: Iterable[int]) -> Support:
     """Say whether TensorRT-RTX takes ``node``.
 
     Args:
         node: The node, after legalization.
-        turing: Whether the engine is for SM75 too.
+        capabilities: The compute capabilities that the engine is for, as far as they are named.
     """
     for rule in _RULES:
         support = rule(node)
         if support is not None:
             return support
-    return (_turing(node) if turing else None) or Support(True)
+    return _hardware(node, min(capabilities, default=_FLOAT8_CAPABILITY)) or Support(True)
+
+
+def sizing_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each node that reads sizes or axes from an input of the model."""
+    from irconv.graph.walk import all_nodes
+
+    fed = {value for value in model.graph.inputs if value.const_value is None}
+    for node in all_nodes(model):
+        for index in _sizing_inputs(node):
+            value = node.inputs[index] if index < len(node.inputs) else None
+            if value is not None and value in fed:
+                yield Diagnostic(
+                    "SHAPE_INPUT",
+                    f"{value.name!r}, an input of the model, gives it sizes or axes, which must "
+                    "be known when the engine is built",
+                    node.name or "",
+                    node.op_type,
+                    "make it constant, or take it from the shape of another input",
+                )
 
 
 def _no(code: str, reason: str, way_out: str) -> Support:
@@ -166,23 +193,38 @@ def _connections(node: ir.Node) -> Support | None:
         return _no("UNSUPPORTED_DTYPE", "it reduces booleans", "cast to int32 before it")
     if node.op_type == "Mod" and not _int(node, "fmod", 0) and _floating(first):
         return _no("UNSUPPORTED_DTYPE", "it takes floats with fmod=0", "set fmod=1")
-    axes_given = node.op_type in _CONSTANT_AXES or node.op_type.startswith("Reduce")
-    axes = node.inputs[1] if axes_given and len(node.inputs) > 1 else None
-    if axes is not None and axes.is_graph_input() and axes.const_value is None:
-        return _no("DYNAMIC_AXES", "its axes are an input of the model", "make them constant")
+    integer8 = first is not None and first.dtype is not None and first.dtype.name == "INT8"
+    if node.op_type == "Clip" and integer8:
+        return _no("UNSUPPORTED_DTYPE", "it clips int8", "cast to int32 before it")
     return None
+
+
+def _sizing_inputs(node: ir.Node) -> tuple[int, ...]:
+    """Return which inputs of ``node`` are sizes, axes or counts rather than data."""
+    if node.op_type.startswith("Reduce"):
+        return (1,)
+    return _SIZING_INPUTS.get(node.op_type, ())
 
 
 def _floating(value: ir.Value | None) -> bool:
     return value is not None and value.dtype is not None and value.dtype.is_floating_point()
 
 
-def _turing(node: ir.Node) -> Support | None:
+def _hardware(node: ir.Node, oldest: int) -> Support | None:
+    """Refuse what the oldest GPU of an engine cannot compute."""
     names = {
         value.dtype.name
         for value in (*node.inputs, *node.outputs)
         if value is not None and value.dtype is not None
     }
+    if "FLOAT8E4M3FN" in names and oldest < _FLOAT8_CAPABILITY:
+        return _no(
+            "NO_FLOAT8",
+            f"SM{oldest} has no float8",
+            f"name no sm below {_FLOAT8_CAPABILITY}",
+        )
+    if oldest != _TURING:
+        return None
     if "BFLOAT16" in names:
         return _no("SM75_BFLOAT16", "SM75 (Turing) has no bfloat16", "leave 75 out of sm")
     if node.op_type in MATRIX_PRODUCTS and "FLOAT" in names:

@@ -111,7 +111,8 @@ def test_every_unsupported_node_is_listed(emit: Any) -> None:
 def test_what_only_the_parser_refuses_is_listed_too(emit: Any) -> None:
     model = _model(
         """g (float[2, 4] x, int64[2] s) => (float[A, B] y, float[2, 4] z) {
-            [reshaped] y = Reshape (x, s)
+            t = Abs (s)
+            [reshaped] y = Reshape (x, t)
             z = Relu (x)
         }"""
     )
@@ -148,6 +149,10 @@ def test_parser_errors_name_their_nodes(emit: Any) -> None:
             "ASYMMETRIC_QUANTIZATION",
         ),
         (
+            "(float[4] x, int64[2] s) => (float[A, B] y) { y = Reshape (x, s) }",
+            "SHAPE_INPUT",
+        ),
+        (
             "(float[2] x) => (float[2] y) { y = RandomNormalLike <seed = 1.0> (x) }",
             "UNSUPPORTED_ATTRIBUTE",
         ),
@@ -156,6 +161,13 @@ def test_parser_errors_name_their_nodes(emit: Any) -> None:
 def test_what_would_be_computed_wrongly_is_refused(body: str, code: str) -> None:
     diagnostics = TrtBackend().check(_model("g " + body), {})
     assert {entry.code for entry in diagnostics} == {code}
+
+
+def test_an_old_opset_is_refused() -> None:
+    (diagnostic,) = TrtBackend().check(
+        _model("g (float[2] x) => (float[2] y) { y = Relu (x) }", 6), {}
+    )
+    assert diagnostic.code == "OLD_OPSET"
 
 
 def test_turing_has_no_float32_product(cnn: ir.Model, emit: Any) -> None:
