@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+
+from irconv.graph.mapped import MappedTensor
 
 __all__ = ["TensorKey", "tensor_chunks", "tensor_digest"]
 
@@ -63,9 +66,9 @@ def _packed_bytes(tensor: ir.TensorProtocol) -> np.ndarray[Any, np.dtype[np.uint
     return array.reshape(-1).view(np.uint8)
 
 
-def _as_uint8(tensor: ir.ExternalTensor) -> ir.ExternalTensor:
+def _as_uint8(tensor: ir.ExternalTensor) -> MappedTensor:
     """Return another mapping of the same bytes; numpy() of a packed dtype would unpack them."""
-    return ir.ExternalTensor(
+    plain = ir.ExternalTensor(
         tensor.location,
         tensor.offset,
         tensor.nbytes,
@@ -74,6 +77,7 @@ def _as_uint8(tensor: ir.ExternalTensor) -> ir.ExternalTensor:
         name=tensor.name or "",
         base_dir=tensor.base_dir,
     )
+    return MappedTensor(Path(tensor.path), tensor.offset or 0, plain)
 
 
 def _is_big_endian(array: np.ndarray[Any, np.dtype[Any]]) -> bool:

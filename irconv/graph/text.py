@@ -109,7 +109,7 @@ class _Writer:
         return [*lines, "}"]
 
     def function(self, function: ir.Function) -> list[str]:
-        name = "::".join(_name(part) for part in function.identifier() if part or part == "")
+        name = "::".join(_name(part) for part in function.identifier() if part)
         inputs = ", ".join(_typed(value) for value in function.inputs)
         outputs = ", ".join(_typed(value) for value in function.outputs)
         lines = [f"function {name} ({inputs}) -> ({outputs}) {{"]

@@ -12,6 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from irconv.graph.digest import TensorKey, tensor_chunks, tensor_digest
+from irconv.graph.mapped import MappedTensor
 from irconv.graph.text import format_model, format_type
 
 MODEL = """
@@ -141,6 +142,7 @@ def test_digest_of_packed_dtypes(tmp_path: Path) -> None:
         ir.PackedTensor(np.frombuffer(packed, np.uint8), ir.DataType.INT4, shape=ir.Shape([3])),
         external(tmp_path, packed, ir.DataType.INT4, [3]),
     ]
+    tensors.append(MappedTensor(tmp_path / "data", 16, tensors[-1]))
     assert {b"".join(tensor_chunks(tensor)) for tensor in tensors} == {packed}
     assert len({tensor_digest(tensor) for tensor in tensors}) == 1
 
