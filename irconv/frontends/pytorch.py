@@ -154,14 +154,11 @@ class PytorchFrontend(Frontend):
 
         model_path = request.directory / "exported.onnx"
         examples = request.directory / "examples.npz"
-        facts = worker.call(
-            "export",
-            path=str(model_path),
-            examples=str(examples),
-            opset=self.opset,
-            inputs=_stated(request),
-        )
+        facts = worker.call("name_dimensions", inputs=_stated(request))
         _check_ranges(request, facts["ranges"])
+        facts |= worker.call(
+            "export", path=str(model_path), examples=str(examples), opset=self.opset
+        )
         loaded = load_model(model_path)
         feeds, dropped = _examples(examples, facts, request) if facts["examples"] else ([], [])
         imported = Imported(

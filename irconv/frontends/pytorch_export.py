@@ -19,7 +19,7 @@ from irconv.frontends.pytorch_signature import Signature
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
 
-__all__ = ["check_inference", "to_onnx", "trace"]
+__all__ = ["changed_buffers", "check_inference", "to_onnx", "trace"]
 
 _WHERE = "frontend pytorch"
 _INLINE_LIMIT = 1 << 20
@@ -92,6 +92,28 @@ def _is_training(node: torch.fx.Node) -> bool:
     training = values.get("train") is True or values.get("training") is True
     rate = values.get("p", values.get("dropout"))
     return training and rate != 0
+
+
+def changed_buffers(program: torch.export.ExportedProgram) -> list[str]:
+    """Return the names of the buffers that a call writes to."""
+    names = program.graph_signature.inputs_to_buffers
+    written = {
+        names[value.name]
+        for node in program.graph.nodes
+        for value in _written_to(node)
+        if value.name in names
+    }
+    return sorted(written | set(program.graph_signature.buffers_to_mutate.values()))
+
+
+def _written_to(node: torch.fx.Node) -> Iterator[torch.fx.Node]:
+    schema = getattr(node.target, "_schema", None)
+    for position, argument in enumerate(schema.arguments if schema is not None else ()):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        value = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
+        if isinstance(value, torch.fx.Node):
+            yield value
 
 
 def _op_name(target: Any) -> str:

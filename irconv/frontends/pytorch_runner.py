@@ -77,18 +77,20 @@ class TorchRunner(Runner):
     """Calls a module with named inputs and gives its outputs their names.
 
     Args:
-        module: The module; buffers that a call changes are set back after it.
+        module: The module; buffers that a call changes are set back after it, so that every run
+            gives what a first run gives.
         signature: Names and trees of its inputs and outputs.
-        mutated: Names of the buffers that a call changes.
     """
 
-    def __init__(
-        self, module: torch.nn.Module, signature: Signature, mutated: Iterable[str]
-    ) -> None:
+    def __init__(self, module: torch.nn.Module, signature: Signature) -> None:
         self._module = module
         self._signature = signature
-        buffers = dict(module.named_buffers())
-        self._saved = {name: buffers[name].clone() for name in mutated if name in buffers}
+        self._saved = [
+            (part, name, buffer, buffer._version, buffer.detach().clone())
+            for part in module.modules()
+            for name, buffer in part._buffers.items()
+            if buffer is not None
+        ]
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
@@ -114,10 +116,12 @@ class TorchRunner(Runner):
         }
 
     def _restore(self) -> None:
-        with torch.no_grad():
-            for name, buffer in self._module.named_buffers():
-                if name in self._saved:
-                    buffer.copy_(self._saved[name])
+        for index, (part, name, buffer, version, content) in enumerate(self._saved):
+            part._buffers[name] = buffer
+            if buffer._version != version:
+                with torch.no_grad():
+                    buffer.copy_(content)
+                self._saved[index] = (part, name, buffer, buffer._version, content)
 
     def describe(self) -> dict[str, str]:
         """Return what runs the module."""

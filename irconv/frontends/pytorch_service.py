@@ -16,7 +16,7 @@ import torch
 
 from irconv.errors import InputError
 from irconv.frontends.pytorch_archive import UNBOUNDED
-from irconv.frontends.pytorch_export import check_inference, to_onnx, trace
+from irconv.frontends.pytorch_export import changed_buffers, check_inference, to_onnx, trace
 from irconv.frontends.pytorch_factory import first_line, prepare
 from irconv.frontends.pytorch_runner import TorchRunner, flat_feeds, state_digest
 from irconv.frontends.pytorch_signature import Signature, name_dimensions, read_signature
@@ -40,6 +40,7 @@ class PytorchService(RunnerService):
         self._examples: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._notes: list[str] = []
         self._digest = ""
+        self._dimensions: dict[str, str] = {}
 
     def load_program(self, path: str, *, trust: bool) -> None:
         """Load an exported program.
@@ -84,7 +85,7 @@ class PytorchService(RunnerService):
         stated = [InputSpec(name, tuple(dims), dtype) for name, dims, dtype in inputs]
         ranges = {name: DimRange(*bounds) for name, bounds in shapes.items()}
         source = prepare(target, stated, ranges)
-        self._notes += source.notes
+        self._notes = list(source.notes)
         self._examples = source.examples
         before = state_digest(source.module.state_dict().items())
         self._program = trace(source)
@@ -95,56 +96,67 @@ class PytorchService(RunnerService):
         self._module = module
         self._signature = read_signature(self._program)
         check_inference(self._program)
-        graph = self._program.graph_signature
-        mutated = sorted(graph.buffers_to_mutate.values())
-        if mutated:
+        changed = changed_buffers(self._program)
+        if changed:
             self._notes.append(
-                "a call changes the buffers " + ", ".join(mutated) + "; every run starts afresh"
+                "a call changes the buffers "
+                + ", ".join(changed)
+                + "; the compiled model does not keep them, and every run is a first run"
             )
         if None in self._signature.outputs:
             self._notes.append("outputs that are no tensors were left out")
-        self._runner = TorchRunner(module, self._signature, mutated)
+        self._runner = TorchRunner(module, self._signature)
         self._digest = state_digest(module.state_dict().items())
 
-    def export(
-        self,
-        path: str,
-        examples: str,
-        opset: int,
-        inputs: Sequence[tuple[str, Sequence[int | str | None], str | None]],
+    def name_dimensions(
+        self, inputs: Sequence[tuple[str, Sequence[int | str | None], str | None]]
     ) -> dict[str, Any]:
+        """Choose the names of the free dimensions.
+
+        Args:
+            inputs: Name, dims and dtype of each stated input.
+
+        Returns:
+            ``ranges``: minimum and maximum, or None where there is none, by name; ``axes``: the
+            dims of each input by its name.
+
+        Raises:
+            InputError: If the stated inputs do not fit.
+        """
+        stated = [InputSpec(name, tuple(dims), dtype) for name, dims, dtype in inputs]
+        self._dimensions = name_dimensions(self._signature, self._program, stated)
+        return {
+            "ranges": self._ranges(self._dimensions),
+            "axes": {
+                spec.name: [
+                    self._dimensions.get(dim, dim) if isinstance(dim, str) else dim
+                    for dim in spec.shape or ()
+                ]
+                for spec in self._signature.specs
+            },
+        }
+
+    def export(self, path: str, examples: str, opset: int) -> dict[str, Any]:
         """Write the module as ONNX, and its example inputs where it has any.
 
         Args:
             path: The ``.onnx`` file to write.
             examples: The ``.npz`` file to write example inputs to.
             opset: The opset to write.
-            inputs: Name, dims and dtype of each stated input, for the names of dimensions.
 
         Returns:
-            ``opset``, ``ranges`` (name to minimum and maximum or None), ``axes`` (input name to
-            the names of its dimensions), ``examples`` (whether they were written), ``notes``.
+            ``opset``, ``examples`` (whether they were written) and ``notes``.
 
         Raises:
             UnsupportedError: If an operator has no translation to ONNX.
-            InputError: If the stated inputs do not fit, or exporting changed the weights.
+            InputError: If exporting changed the weights.
         """
-        stated = [InputSpec(name, tuple(dims), dtype) for name, dims, dtype in inputs]
-        dimensions = name_dimensions(self._signature, self._program, stated)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            written = to_onnx(self._program, self._signature, dimensions, Path(path), opset)
+            written = to_onnx(self._program, self._signature, self._dimensions, Path(path), opset)
         self._check_unchanged(self._module, self._digest, "the export to ONNX")
         return {
             "opset": written,
-            "ranges": self._ranges(dimensions),
-            "axes": {
-                spec.name: [
-                    dimensions.get(dim, dim) if isinstance(dim, str) else dim
-                    for dim in spec.shape or ()
-                ]
-                for spec in self._signature.specs
-            },
             "examples": self._write_examples(Path(examples)),
             "notes": self._notes,
         }

@@ -163,32 +163,15 @@ def test_a_buffer_that_a_call_changes_is_set_back(load: Imports) -> None:
 
 
 @pytest.mark.slow
-def test_another_opset(load: Imports, exported_programs: Path, tmp_path: Path) -> None:
+def test_another_opset_and_no_look_inside(
+    load: Imports, exported_programs: Path, tmp_path: Path
+) -> None:
     frontend = PytorchFrontend(opset=18)
-    imported = load(str(exported_programs / "plus.pt2"), frontend=frontend)
+    imported = load(str(exported_programs / "plus.pt2"), frontend=frontend, trust=True)
     assert imported.source.opset == imported.model.opset_imports[""] == 18
     assert imported.source.frontend == "pytorch{opset=18}"
-    assert_reference(imported, tmp_path / "m.onnx", list(imported.example_feeds))
-
-
-@pytest.mark.slow
-def test_trust_skips_the_look_inside(load: Imports, exported_programs: Path) -> None:
-    imported = load(str(exported_programs / "plus.pt2"), trust=True)
     assert any("--trust" in note for note in imported.source.notes)
-    assert len(imported.example_feeds) == 1
-
-
-@pytest.mark.slow
-def test_the_worker_ends_with_the_import(load: Imports, exported_programs: Path) -> None:
-    before = children()
-    imported = load(str(exported_programs / "plus.pt2"))
-    (worker,) = children() - before
-    imported.close()
-    imported.close()
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(worker)
+    assert_reference(imported, tmp_path / "m.onnx", list(imported.example_feeds))
 
 
 @pytest.mark.slow
@@ -208,12 +191,20 @@ def test_a_range_beyond_that_of_the_program(load: Imports, exported_programs: Pa
 
 
 @pytest.mark.slow
-def test_examples_outside_of_the_wanted_range_are_left_out(
+def test_examples_outside_of_the_wanted_range_and_the_end_of_the_worker(
     load: Imports, exported_programs: Path
 ) -> None:
+    before = children()
     imported = load(str(exported_programs / "plus.pt2"), "x[batch,4]", "batch=1..2")
     assert imported.example_feeds == []
     assert any("batch=3" in note for note in imported.source.notes)
+    (worker,) = children() - before
+    imported.close()
+    imported.close()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(worker)
 
 
 def test_a_factory_needs_trust(load: Imports) -> None:
