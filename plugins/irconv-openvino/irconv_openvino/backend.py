@@ -18,11 +18,14 @@ from irconv.backends.base import (
 from irconv_openvino.dtypes import ELEMENT_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx_ir as ir
 
+    from irconv.errors import Diagnostic
     from irconv.runtime.base import Runner
+    from irconv.shapes import DimRange
 
 __all__ = ["OpenvinoBackend"]
 
@@ -61,10 +64,29 @@ class OpenvinoBackend(Backend):
             opset=21, ir_version=12, dynamic_shapes=True, dtypes=frozenset(ELEMENT_TYPES)
         )
 
+    def legalization(self) -> tuple[str, ...]:
+        """Expand what OpenVINO lacks, twice, for bodies that use what it lacks themselves."""
+        return (
+            "infer-shapes",
+            "legalize-openvino",
+            "infer-shapes",
+            "legalize-openvino",
+            "infer-shapes",
+            "fold-constants",
+            "eliminate-dead-code",
+        )
+
     def supports(self, node: ir.Node) -> Support:
-        """Look the node up among what OpenVINO is known not to take."""
-        del node
-        return Support(True)
+        """Look the node up among what OpenVINO is known not to take, or to get wrong."""
+        from irconv_openvino.support import refusal
+
+        return refusal(node)
+
+    def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
+        """Check the nodes, and the inputs and outputs of the model and of bodies."""
+        from irconv_openvino.checks import check_interface
+
+        return [*check_interface(model), *super().check(model, shapes)]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.xml`` and ``model.bin``."""
@@ -80,7 +102,7 @@ class OpenvinoBackend(Backend):
                 "device": self.device,
                 "config": self._config(),
             },
-            notes=self._notes(),
+            notes=(*self._notes(), *_caveats(model)),
             data=data,
         )
 
@@ -109,3 +131,21 @@ class OpenvinoBackend(Backend):
         from irconv_openvino.runner import OpenvinoRunner
 
         return OpenvinoRunner(directory, artifact)
+
+
+def _caveats(model: ir.Model) -> list[str]:
+    """Name the special cases in which OpenVINO's numbers differ, once an operator."""
+    from irconv.graph.walk import all_nodes
+    from irconv_openvino.support import caveat
+
+    found: dict[str, str] = {}
+    for node in all_nodes(model):
+        text = caveat(node)
+        if text:
+            found.setdefault(node.op_type, text)
+        if any(value.dtype is not None and value.dtype.name == "DOUBLE" for value in node.outputs):
+            found.setdefault("float64", _DOUBLE)
+    return [f"{what}: {text}" for what, text in sorted(found.items())]
+
+
+_DOUBLE = "it is computed in float32, and its infinities become the largest float32"

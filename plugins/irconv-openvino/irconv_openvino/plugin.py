@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
+from irconv.passes.base import Pass
 from irconv_openvino.backend import OpenvinoBackend
+from irconv_openvino.passes import LegalizeOpenvino
 
-__all__ = ["irconv_backends"]
+__all__ = ["irconv_backends", "irconv_passes"]
 
 
 @hookimpl
 def irconv_backends() -> list[type[Backend]]:
     """Return the backend of the target ``openvino``."""
     return [OpenvinoBackend]
+
+
+@hookimpl
+def irconv_passes() -> list[type[Pass]]:
+    """Return the pass that fits a model to OpenVINO."""
+    return [LegalizeOpenvino]
