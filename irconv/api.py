@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from irconv.bundle import open_bundle
 from irconv.checking import TargetCheck, check_model
-from irconv.compiler import CompileResult, Progress, compile_model
+from irconv.compiler import Progress, compile_model
 from irconv.config import CompileOptions
 from irconv.deploy import BundleCheck, run_bundle, verify_bundle
 from irconv.goldens import check_golden, diff_goldens, record
@@ -18,6 +18,7 @@ from irconv.optimize import OptimizeResult, optimize_model
 from irconv.passes.base import PassContext
 from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
 from irconv.plugins import load_registry
+from irconv.results import CompileResult
 from irconv.runtime.base import Feeds, Value
 from irconv.shapes import parse_shapes
 from irconv.verify.golden import Golden

@@ -6,11 +6,9 @@ with the reason and the way out.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -18,14 +16,13 @@ import onnx_ir as ir
 from irconv.backends.base import Backend
 from irconv.config import CompileOptions
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
-from irconv.frontends.base import ImportRequest
-from irconv.frontends.choose import choose_frontend
 from irconv.graph.walk import all_nodes
+from irconv.importing import import_model
 from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
 from irconv.plugins import Registry, load_registry
-from irconv.shapes import DimRange, parse_input, parse_shapes
+from irconv.shapes import DimRange, parse_shapes
 
 __all__ = ["TargetCheck", "check_model"]
 
@@ -77,22 +74,10 @@ def check_model(
     pipeline = resolve_pipeline(
         registry, options.level, options.passes, options.quantize, options.prune, shapes
     )
-    frontend = choose_frontend(registry, source)
-    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
-        request = ImportRequest(
-            directory=Path(scratch),
-            limits=options.limits(),
-            trust=options.trust,
-            inputs=[parse_input(text) for text in options.inputs],
-            shapes=shapes,
-        )
-        imported = frontend.load(source, request)
-        try:
-            manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
-            model = manager.run(imported.model, PassContext(shapes=shapes)).model
-            return [_check(backend, model, shapes, registry) for backend in backends]
-        finally:
-            imported.close()
+    with import_model(source, options, registry) as imported:
+        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
+        model = manager.run(imported.model, PassContext(shapes=shapes)).model
+        return [_check(backend, model, shapes, registry) for backend in backends]
 
 
 def _check(

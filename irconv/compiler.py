@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,103 +22,37 @@ from irconv.backends.base import Artifact, Backend, Precision
 from irconv.bundle import GOLDEN, environment, write_manifest
 from irconv.config import CompileOptions
 from irconv.errors import (
-    BackendError,
-    ExitCode,
-    InputError,
     IrconvError,
     MismatchError,
     MissingError,
     UnsupportedError,
     UsageError,
 )
-from irconv.frontends.base import Imported, ImportRequest
-from irconv.frontends.choose import choose_frontend
+from irconv.frontends.base import Imported
 from irconv.graph.atomic import publish_directory, staging_directory
 from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
+from irconv.importing import import_model
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
 from irconv.plugins import Registry, load_registry
-from irconv.runtime.base import Runner
+from irconv.results import CompileResult, TargetResult
 from irconv.runtime.reference import ReferenceRuntime
 from irconv.runtime.remote import RemoteRunner
-from irconv.shapes import DimRange, parse_input, parse_shapes
+from irconv.shapes import DimRange, parse_shapes
 from irconv.spec import parse_spec
-from irconv.verify.data import load_data
 from irconv.verify.golden import Golden, load_golden, save_golden
-from irconv.verify.inputs import sample_plans
 from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
+from irconv.verify.source import golden_from_source
 from irconv.verify.tolerance import Tolerance, derive_tolerances
 from irconv.verify.verifier import Verification, judge
 from irconv.worker import Worker
 
-__all__ = ["CompileResult", "Progress", "TargetResult", "compile_model"]
+__all__ = ["Progress", "compile_model"]
 
 Progress = Callable[[str], None]
 """Called with one line at the start of each stage."""
-
-
-@dataclass
-class TargetResult:
-    """What became of one target.
-
-    Attributes:
-        target: Spec text of the target.
-        directory: The published bundle; None if nothing was published.
-        manifest: The manifest as written, or as it would have been.
-        error: Why nothing was published, or why the build is no success.
-    """
-
-    target: str
-    directory: Path | None = None
-    manifest: dict[str, Any] | None = None
-    error: IrconvError | None = None
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The exit code of this target alone."""
-        return ExitCode.OK if self.error is None else self.error.exit_code
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as a JSON object."""
-        return {
-            "target": self.target,
-            "exit_code": int(self.exit_code),
-            "directory": None if self.directory is None else str(self.directory),
-            "manifest": self.manifest,
-            "error": None if self.error is None else self.error.to_json(),
-        }
-
-
-@dataclass
-class CompileResult:
-    """What a compilation made.
-
-    Attributes:
-        targets: One result a target, in the order asked for.
-        passes: Records of the target-independent pipeline.
-        skipped: With target ``all``: targets that are not available here, with the reason.
-    """
-
-    targets: list[TargetResult]
-    passes: list[PassRecord]
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """OK if every target is done and verified, else the code of the first that is not."""
-        codes = (result.exit_code for result in self.targets)
-        return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as a JSON object."""
-        return {
-            "exit_code": int(self.exit_code),
-            "targets": [result.to_json() for result in self.targets],
-            "passes": [record.to_json() for record in self.passes],
-            "skipped": self.skipped,
-        }
 
 
 def compile_model(
@@ -220,7 +153,6 @@ class _Build:
         self.progress = progress
         self.stack = stack
         self.shapes: dict[str, DimRange] = parse_shapes(options.shapes)
-        self.inputs = [parse_input(text) for text in options.inputs]
         self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-")))
         self.reference = stack.enter_context(ReferenceRuntime(options.limits()))
         self.seconds: dict[str, float] = {}
@@ -259,21 +191,11 @@ class _Build:
             options.prune,
             self.shapes,
         )
-        frontend = choose_frontend(self.registry, self.source)
-        directory = self.scratch / "frontend"
-        directory.mkdir()
-        request = ImportRequest(
-            directory=directory,
-            limits=options.limits(),
-            trust=options.trust,
-            inputs=self.inputs,
-            shapes=self.shapes,
-        )
-        with self.timed("frontend", f"reading {self.source} ({frontend.name})"):
-            self.imported = frontend.load(self.source, request)
-        self.stack.callback(self.imported.close)
+        with self.timed("frontend", f"reading {self.source}"):
+            self.imported = self.stack.enter_context(
+                import_model(self.source, options, self.registry)
+            )
         self.model = self.imported.model
-        _check_dimension_names(self.model, self.shapes)
         self.original = self.model.clone()
 
     def take_goldens(self) -> None:
@@ -284,11 +206,7 @@ class _Build:
             self.golden = (
                 load_golden(Path(self.options.golden))
                 if self.options.golden
-                else record_golden(
-                    self.imported,
-                    options=self.options,
-                    shapes=self.shapes,
-                )
+                else golden_from_source(self.imported, self.options)
             )
 
     def optimize(self) -> None:
@@ -456,63 +374,7 @@ class _Build:
         }
 
 
-def _check_dimension_names(model: ir.Model, shapes: Mapping[str, DimRange]) -> None:
-    """Refuse a range for a dimension that no input has; it would be ignored otherwise."""
-    named = {dim for spec in input_specs(model) for dim in spec.shape or () if isinstance(dim, str)}
-    unknown = sorted(set(shapes) - named)
-    if unknown:
-        raise InputError(
-            f"--shape names {unknown}, but the inputs have "
-            + (f"the free dimensions {sorted(named)}" if named else "no free dimensions"),
-            where="--shape",
-            hint="`irconv inspect` shows the inputs with their dimensions",
-        )
-
-
 _DISTRIBUTIONS = (
     "irconv", "ml_dtypes", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "openvino",
     "tensorrt-rtx-cu13", "torch",
 )  # fmt: skip
-
-
-def record_golden(
-    imported: Imported, *, options: CompileOptions, shapes: Mapping[str, DimRange]
-) -> Golden:
-    """Run the source framework on the user's data, or on generated inputs that it takes.
-
-    Raises:
-        InputError: If the data do not fit the model.
-        BackendError: If the source does not run on any of the generated inputs.
-    """
-    model = imported.model
-    with imported.open_reference() as reference:
-        if options.data:
-            samples: Sequence[Mapping[str, Any]] = load_data(Path(options.data), input_specs(model))
-            return Golden(
-                list(samples), run_all(reference, samples), "data", None, reference.describe()
-            )
-        failure: BackendError | None = None
-        inputs = [parse_input(text) for text in options.inputs]
-        plans = sample_plans(
-            model, shapes=shapes, inputs=inputs, count=options.samples, seed=options.seed
-        )
-        for plan in plans:
-            samples = [*imported.example_feeds, *plan]
-            try:
-                outputs = run_all(reference, samples)
-            except BackendError as error:
-                failure = failure or error
-                continue
-            return Golden(list(samples), outputs, "generated", options.seed, reference.describe())
-    raise InputError(
-        f"the source does not run on generated inputs: {failure.what if failure else 'no inputs'}",
-        where="golden outputs",
-        hint="give real inputs with --data, or the sizes of its free dimensions with --shape",
-    )
-
-
-def run_all(runner: Runner, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Run every sample, in one exchange where the runner lives in a worker."""
-    if isinstance(runner, RemoteRunner):
-        return runner.run_all(samples)
-    return [runner.run(sample) for sample in samples]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,19 +16,17 @@ from typing import Any
 import onnx_ir as ir
 
 from irconv.bundle import MANIFEST, open_bundle
-from irconv.compiler import record_golden, run_all
 from irconv.config import CompileOptions
 from irconv.deploy import open_artifact
 from irconv.errors import InputError
-from irconv.frontends.base import Imported, ImportRequest
-from irconv.frontends.choose import choose_frontend
 from irconv.graph.atomic import publish_directory, staging_directory
+from irconv.importing import import_model
 from irconv.plugins import load_registry
 from irconv.runtime.reference import ReferenceRuntime
-from irconv.shapes import parse_input, parse_shapes
 from irconv.verify.golden import Golden, assert_discriminating, load_golden, save_golden
 from irconv.verify.metrics import compare_outputs
 from irconv.verify.precision import model_precision
+from irconv.verify.source import golden_from_source, run_all
 from irconv.verify.tolerance import Tolerance, derive_tolerances
 from irconv.verify.verifier import Verification, judge
 
@@ -39,18 +36,6 @@ GOLDEN_INDEX = "golden.json"
 _TOLERANCES = "tolerances.json"
 
 
-def _import(source: str, options: CompileOptions, directory: Path) -> Imported:
-    frontend = choose_frontend(load_registry(), source)
-    request = ImportRequest(
-        directory=directory,
-        limits=options.limits(),
-        trust=options.trust,
-        inputs=[parse_input(text) for text in options.inputs],
-        shapes=parse_shapes(options.shapes),
-    )
-    return frontend.load(source, request)
-
-
 def record(source: str, directory: Path, options: CompileOptions) -> Golden:
     """Record goldens of ``source`` into ``directory``, replacing what was there.
 
@@ -58,16 +43,10 @@ def record(source: str, directory: Path, options: CompileOptions) -> Golden:
         InputError: If the golden would prove nothing: NaN, constant outputs, or outputs that a
             changed weight does not move.
     """
-    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
-        imported = _import(source, options, Path(scratch))
-        try:
-            golden = record_golden(imported, options=options, shapes=parse_shapes(options.shapes))
-            model = imported.model
-
-            with ReferenceRuntime(options.limits()) as reference:
-                tolerances = _tolerances_that_bite(model, golden, reference)
-        finally:
-            imported.close()
+    with import_model(source, options, load_registry()) as imported:
+        golden = golden_from_source(imported, options)
+        with ReferenceRuntime(options.limits()) as reference:
+            tolerances = _tolerances_that_bite(imported.model, golden, reference)
     with staging_directory(directory) as staging:
         save_golden(staging, golden)
         document = {
@@ -135,13 +114,11 @@ def check_golden(directory: Path, subject: str, options: CompileOptions) -> Veri
             level = runner.level
         tolerances = _widest(tolerances, bundle.manifest["verification"]["outputs"])
         return judge(golden, actual, tolerances, level=level, reference=golden.reference)
-    with tempfile.TemporaryDirectory(prefix="irconv-") as scratch:
-        imported = _import(subject, options, Path(scratch))
-        try:
-            with imported.open_reference() as reference:
-                actual = run_all(reference, golden.inputs)
-        finally:
-            imported.close()
+    with (
+        import_model(subject, options, load_registry()) as imported,
+        imported.open_reference() as reference,
+    ):
+        actual = run_all(reference, golden.inputs)
     return judge(golden, actual, tolerances, level="artifact", reference=golden.reference)
 
 

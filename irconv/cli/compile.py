@@ -19,7 +19,7 @@ from irconv.cli.output import emit_json, human_bytes, print_table, progress
 from irconv.config import CompileOptions
 
 if TYPE_CHECKING:
-    from irconv.compiler import CompileResult, TargetResult
+    from irconv.results import CompileResult, TargetResult
 
 
 @click.command("compile")

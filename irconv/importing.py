@@ -1,0 +1,62 @@
+"""Bringing a source into the IR: the frontend is chosen, run, and closed again."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from irconv.config import CompileOptions
+from irconv.errors import InputError
+from irconv.frontends.base import Imported, ImportRequest
+from irconv.frontends.choose import choose_frontend
+from irconv.graph.interface import input_specs
+from irconv.plugins import Registry
+from irconv.shapes import DimRange, parse_input, parse_shapes
+
+__all__ = ["import_model"]
+
+
+@contextlib.contextmanager
+def import_model(source: str, options: CompileOptions, registry: Registry) -> Iterator[Imported]:
+    """Import ``source``; what the import keeps alive ends with the context.
+
+    Args:
+        source: Path of a model, or ``module:factory`` with ``options.trust``.
+        options: ``inputs``, ``shapes``, ``trust`` and the limits of workers.
+        registry: Where the frontends come from.
+
+    Raises:
+        InputError: If the source cannot be used, or a range names a dimension that it lacks.
+        MissingError: If the source's framework is not installed.
+    """
+    shapes = parse_shapes(options.shapes)
+    inputs = [parse_input(text) for text in options.inputs]
+    frontend = choose_frontend(registry, source)
+    with tempfile.TemporaryDirectory(prefix="irconv-import-") as directory:
+        request = ImportRequest(
+            directory=Path(directory),
+            limits=options.limits(),
+            trust=options.trust,
+            inputs=inputs,
+            shapes=shapes,
+        )
+        imported = frontend.load(source, request)
+        with contextlib.closing(imported):
+            _check_dimension_names(imported, shapes)
+            yield imported
+
+
+def _check_dimension_names(imported: Imported, shapes: Mapping[str, DimRange]) -> None:
+    """Refuse a range for a dimension that no input has; it would be ignored otherwise."""
+    specs = input_specs(imported.model)
+    named = {dim for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
+    unknown = sorted(set(shapes) - named)
+    if unknown:
+        raise InputError(
+            f"--shape names {unknown}, but the inputs have "
+            + (f"the free dimensions {sorted(named)}" if named else "no free dimensions"),
+            where="--shape",
+            hint="`irconv inspect` shows the inputs with their dimensions",
+        )
