@@ -7,7 +7,8 @@ For each output channel of a weight w, with scale s > 0 and zero point z::
 Rounding is half to even, as in QuantizeLinear (ONNX operator specification). Symmetric:
 s = max|w| / 127, z = 0, and q >= -127. Asymmetric: with l = min(w, 0) and h = max(w, 0),
 s = (h - l) / 255 and z = round(-128 - l / s). The scale is rounded up to the weight's dtype, so
-that no weight is clipped by more than half a step and |w - w'| <= s / 2 holds, which is checked.
+that no weight is clipped by more than half a step, and |w - w'| <= s / 2 holds but for the
+rounding of w' to that dtype (one unit in the last place of w), which is checked.
 """
 
 from __future__ import annotations
