@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from irconv.backends.base import (
     Abilities,
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["OnnxBackend"]
 
 _MODEL = "model.onnx"
+_QUANTIZED_NOTE = (
+    "open it with the session configuration session.qdq_matmulnbits_accuracy_level=1: left alone, "
+    "ONNX Runtime rounds activations to int8 where weights are dequantized"
+)
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,22 @@ class OnnxBackend(Backend):
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.onnx``, with external data where the weights need it."""
         from irconv.graph.serialize import INLINE_LIMIT, save_model
+        from irconv.graph.walk import all_nodes
+        from irconv.runtime.onnxruntime import FULL_PRECISION
 
         del request
         limit = 0 if self.external_data else INLINE_LIMIT
         save_model(model, directory / _MODEL, inline_limit=limit)
-        return Artifact(
-            main=_MODEL,
-            precision=self._precision(model),
-            requires={"runtime": "onnxruntime", "version": ">=1.24", "device": "CPU"},
-        )
+        requires: dict[str, Any] = {
+            "runtime": "onnxruntime",
+            "version": ">=1.24",
+            "device": "CPU",
+        }
+        notes: tuple[str, ...] = ()
+        if any(node.op_type == "DequantizeLinear" for node in all_nodes(model)):
+            requires["config"] = dict(FULL_PRECISION)
+            notes = (_QUANTIZED_NOTE,)
+        return Artifact(_MODEL, self._precision(model), requires, notes)
 
     @staticmethod
     def _precision(model: ir.Model) -> Precision:

@@ -19,9 +19,14 @@ from irconv.runtime.ort_values import from_ort, to_ort
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["OnnxRuntimeRunner"]
+__all__ = ["FULL_PRECISION", "OnnxRuntimeRunner"]
 
 _QUIET = 4
+FULL_PRECISION = {"session.qdq_matmulnbits_accuracy_level": "1"}
+"""Session configuration under which a product with dequantized weights is computed in float32.
+
+Left alone, ONNX Runtime rounds the *activations* of such a product to int8 as well.
+"""
 
 
 class OnnxRuntimeRunner(Runner):
@@ -38,6 +43,8 @@ class OnnxRuntimeRunner(Runner):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
+        for key, value in FULL_PRECISION.items():
+            options.add_session_config_entry(key, value)
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
