@@ -170,7 +170,7 @@ def _cannot_convert(program: torch.export.ExportedProgram, error: Exception) -> 
         diagnostic = Diagnostic(
             "EXPORT_FAILED",
             f"PyTorch's ONNX exporter fails: {_ANSI.sub('', first_line(chain[-1]))}",
-            way_out="try another opset, for example by writing the operator in another way",
+            way_out="write the part that it names with other operators",
         )
         return UnsupportedError("onnx", [diagnostic], where=_WHERE)
     op = missing[1]

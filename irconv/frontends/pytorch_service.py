@@ -104,7 +104,7 @@ class PytorchService(RunnerService):
                 + "; the compiled model does not keep them, and every run is a first run"
             )
         if None in self._signature.outputs:
-            self._notes.append("outputs that are no tensors were left out")
+            self._notes.append("outputs that are None were left out")
         self._runner = TorchRunner(module, self._signature)
         self._digest = state_digest(module.state_dict().items())
 

@@ -40,7 +40,7 @@ class Signature:
     Attributes:
         inputs: The flat inputs, in the order of ``in_spec``.
         in_spec: The tree of ``(args, kwargs)``.
-        outputs: The name of each flat output; None where it is no tensor.
+        outputs: The name of each flat output; None where it is None.
         specs: Name, dtype and shape of each tensor input; a shape's names are the program's
             symbols.
     """
@@ -55,7 +55,8 @@ def read_signature(program: torch.export.ExportedProgram) -> Signature:
     """Read the signature of an exported program.
 
     Raises:
-        InputError: If an input is a number that varies, or the outputs hold no tensor.
+        InputError: If an input is a number that varies, an output is a number, or no output is
+            a tensor.
     """
     leaves: list[Leaf] = []
     for spec in program.graph_signature.input_specs:
@@ -99,10 +100,17 @@ def _output_names(
     used = set(taken)
     names: list[str | None] = []
     for path, argument in zip(paths, arguments, strict=True):
-        if not isinstance(argument, TensorArgument):
+        name = path_name(path)
+        if isinstance(argument, TensorArgument):
+            names.append(free_name(name, used))
+        elif getattr(argument, "value", argument) is None:
             names.append(None)
-            continue
-        names.append(free_name(path_name(path), used))
+        else:
+            raise InputError(
+                f"output {name!r} is a Python number, not a tensor",
+                where=_WHERE,
+                hint="return tensors only",
+            )
     if not any(names):
         raise InputError(
             "the module returns no tensor", where=_WHERE, hint="return at least one tensor"

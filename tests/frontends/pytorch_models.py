@@ -102,6 +102,24 @@ def words():
     return Words(), (ids,), {"mask": torch.rand(1, 6)}
 
 
+class Mixed(nn.Module):
+    def __init__(self, with_number):
+        super().__init__()
+        self.with_number = with_number
+
+    def forward(self, input, scale=2.0):
+        outputs = {"input": input * scale, "none": None, "more words": [input + 1]}
+        return outputs | {"number": 3} if self.with_number else outputs
+
+
+def mixed():
+    return Mixed(False), (torch.rand(2, 3),)
+
+
+def numbers():
+    return Mixed(True), (torch.rand(2, 3),)
+
+
 def twice():
     return Twice(), torch.rand(2, 3)
 

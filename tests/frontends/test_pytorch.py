@@ -153,6 +153,16 @@ def test_the_same_tensor_twice_and_the_input_itself(load: Imports, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_outputs_that_are_none_and_names_that_collide(load: Imports, tmp_path: Path) -> None:
+    imported = load("pytorch_models:mixed", trust=True)
+    assert [spec.name for spec in input_specs(imported.model)] == ["input"]
+    names = [spec.name for spec in output_specs(imported.model)]
+    assert names == ["input_out", "more_words_0"]
+    assert "outputs that are None were left out" in imported.source.notes
+    assert_reference(imported, tmp_path / "m.onnx", list(imported.example_feeds))
+
+
+@pytest.mark.slow
 def test_a_buffer_that_a_call_changes_is_set_back(load: Imports) -> None:
     imported = load("pytorch_models:counting", trust=True)
     assert any("changes the buffers calls" in note for note in imported.source.notes)

@@ -70,6 +70,7 @@ def export(worker: Worker, folder: Path) -> Any:
         ("pytorch_models:words", ("ids[1]",), "does not fit the example", "--input ids"),
         ("pytorch_models:words", ("nope[1]",), "not given an input 'nope'", "--input nope"),
         ("pytorch_models:branching", (), "cannot trace", "pytorch_models.py"),
+        ("pytorch_models:numbers", (), "output 'number' is a Python number", "frontend pytorch"),
         ("pytorch_models:restless", (), "training mode", "frontend pytorch"),
     ],
 )
