@@ -35,6 +35,7 @@ class Demand:
         hole: Values nearer to zero than this are to be avoided.
         limits: Exclusive upper bounds: sizes, or names of dimensions.
         mask: Whether the value acts as a mask of zeros and ones.
+        distinct: Whether the elements are axes, no two of them the same.
         needs_data: Why no generated value makes sense; else empty.
     """
 
@@ -43,6 +44,7 @@ class Demand:
     hole: float = 0.0
     limits: tuple[int | str, ...] = ()
     mask: bool = False
+    distinct: bool = False
     needs_data: str = ""
 
 
@@ -58,6 +60,7 @@ class Domain:
             the model adds to the value before it is held against that bound.
         mask: Whether the value acts as a mask.
         integral: Whether a floating-point input is used as an index.
+        distinct: Whether the elements are axes, no two of them the same.
         needs_data: Why the user must give data; else empty.
     """
 
@@ -67,6 +70,7 @@ class Domain:
     limits: list[tuple[int | str, int]] = field(default_factory=list)
     mask: bool = False
     integral: bool = False
+    distinct: bool = False
     needs_data: str = ""
 
     @property
@@ -79,6 +83,7 @@ class Domain:
         """Add one more demand; one that contradicts an earlier one is left out."""
         self.needs_data = self.needs_data or demand.needs_data
         self.mask = self.mask or demand.mask
+        self.distinct = self.distinct or demand.distinct
         self.hole = max(self.hole, demand.hole)
         self.limits += [(limit, offset) for limit in demand.limits]
         self.integral = self.integral or bool(demand.limits)
@@ -224,6 +229,7 @@ _UNIT = Demand(low=-0.95, high=0.95)
 _AWAY_FROM_ZERO = Demand(hole=_SMALL_HOLE)
 _ZERO = Demand(low=0, high=0)
 _ONE = Demand(low=1, high=1)
+_AXES = Demand(low=0, distinct=True)
 _SCALE = Demand(low=0.01, high=1)
 
 _DEMANDS: dict[tuple[str, int], Demand | Callable[[ir.Node], Demand | None]] = {
@@ -273,11 +279,17 @@ _DEMANDS: dict[tuple[str, int], Demand | Callable[[ir.Node], Demand | None]] = {
     ("Loop", 0): Demand(low=2, high=4),
     ("Slice", 1): _ZERO,
     ("Slice", 2): Demand(low=1, high=3),
-    ("Slice", 3): _ZERO,
+    ("Slice", 3): _AXES,
     ("Slice", 4): _ONE,
     ("CumSum", 1): _ZERO,
+    ("CumProd", 1): _ZERO,
+    ("DFT", 1): _data("a length"),
+    ("DFT", 2): _ZERO,
+    ("Scatter", 1): _along_axis,
+    ("AffineGrid", 1): _data("sizes"),
+    ("SplitToSequence", 1): _data("sizes"),
     ("Trilu", 1): Demand(low=0, high=1),
-    ("Unsqueeze", 1): _ZERO,
+    ("Unsqueeze", 1): _AXES,
     ("Squeeze", 1): _data("which axes go"),
     ("Reshape", 1): _data("a shape"),
     ("Split", 1): _data("sizes"),
@@ -303,7 +315,7 @@ def _demand(node: ir.Node, index: int, *, integer: bool) -> Demand | None:
     if found is not None:
         return found
     if node.op_type.startswith("Reduce") and index == 1:
-        return _ZERO
+        return _AXES
     return Demand(mask=True) if _is_mask_use(node, index, integer=integer) else None
 
 

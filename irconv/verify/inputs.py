@@ -227,10 +227,12 @@ def _fill(
     dtype = numpy_dtype(entry.spec.dtype)
     domain = entry.domain
     low, high = _bounds(domain, sizes)
+    if domain.distinct:
+        return np.arange(math.prod(shape)).reshape(shape).astype(dtype)
     if entry.spec.dtype == "bool":
         if (low, high) == (0, 0):
             return np.zeros(shape, dtype=bool)
-        return _mask(random, shape) if domain.mask else random.random(shape) < 0.5
+        return _mask(random, shape) if domain.mask else np.asarray(random.random(shape) < 0.5)
     if domain.mask and not domain.limits:
         return _mask(random, shape).astype(dtype)
     if not entry.spec.dtype.startswith(("float", "bfloat", "complex")):

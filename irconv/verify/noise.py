@@ -1,7 +1,7 @@
 """A copy of a model in which every rounding is random: Monte Carlo arithmetic.
 
 Each floating-point value v that a rounding operator produces becomes v * (1 + s r), with r
-uniform in [-1, 1] and drawn anew per element and per run. A few runs of that copy show how far
+either 1 or -1 and drawn anew per element and per run. A few runs of that copy show how far
 rounding alone can move the outputs. The amplitude s is the unit roundoff u of the precision for
 the result itself, plus u' * sqrt(k) for the k terms that the operator adds up, u' being the
 unit roundoff of its accumulator. An element that fits a much shorter format (0, 1, -0.5: masks,
@@ -9,7 +9,12 @@ flags, counts) is taken for a result that nothing has rounded, and stays.
 
 Sources: D. S. Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997; N. J. Higham and
 T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5),
-2019, for sqrt(k) in place of k.
+2019, for sqrt(k) in place of k; J. Vignes, Discrete Stochastic Arithmetic for Validating Results
+of Numerical Software, Numer. Algorithms 37, 2004, for rounding at random one way or the other.
+
+The draws come from Dropout in training mode, whose mask is a coin thrown per element: of ONNX's
+random operators it is the one that ONNX Runtime has at every opset from 12 on; before that,
+RandomUniformLike serves.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
@@ -74,8 +80,10 @@ _SOMETIMES_EXACT = frozenset({
 """Operators that make masks, flags and counts, whose results often need no rounding."""
 
 _WHERE_AND_EQUAL = 11
+_TRAINING_MODE = 12
 _BFLOAT16_CASTS = 13
-"""Opsets from which Equal takes floating-point values, and Cast takes bfloat16."""
+"""Opsets from which Equal takes floating-point values, Dropout can be told to drop, and Cast
+takes bfloat16."""
 
 _CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU"})
 
@@ -132,6 +140,7 @@ class _Noise:
         self.protected = _protected_values(model)
         self.seeds = itertools.count(1 + 1_000_003 * seed)
         self.names = _NewNames(model)
+        self.scalars: dict[tuple[float, ir.DataType], ir.Value] = {}
 
     def perturb_results(self) -> None:
         """Multiply what rounding operators produce by random factors."""
@@ -156,10 +165,13 @@ class _Noise:
 
     def perturb_sources(self, *, always: bool) -> None:
         """Multiply graph inputs and weights by random factors where they would be rounded."""
+        own_scalars = set(self.scalars.values())
         for graph in all_graphs(self.model):
             main = graph is self.model.graph
             values = [*(graph.inputs if main else ()), *graph.initializers.values()]
             for value in dict.fromkeys(values):
+                if value in own_scalars:
+                    continue
                 own = _DTYPE_ROUNDOFF.get(value.dtype) if value.dtype is not None else None
                 if own is None or not isinstance(value.type, ir.TensorType | None):
                     continue
@@ -201,16 +213,8 @@ class _Noise:
         if not wide:
             yield (cast := self._cast(value, working))
             operand = cast.outputs[0]
-        random = self._node(
-            "RandomUniformLike",
-            [operand],
-            {
-                "low": 1.0 - amplitude,
-                "high": 1.0 + amplitude,
-                "seed": float(next(self.seeds)),
-                "dtype": int(working),
-            },
-        )
+        *before, random = self._random(operand, working, amplitude)
+        yield from before
         yield random
         yield (result := self._node("Mul", [operand, random.outputs[0]], {}))
         short = self._short_dtype(dtype) if _may_be_exact(value) else None
@@ -223,6 +227,38 @@ class _Noise:
             )
         if not wide:
             yield self._cast(result.outputs[0], dtype)
+
+    def _random(self, like: ir.Value, dtype: ir.DataType, amplitude: float) -> Iterator[ir.Node]:
+        """Yield the nodes that draw factors of mean 1 and standard deviation amplitude/sqrt(3)."""
+        seed = next(self.seeds)
+        if self.model.opset_imports.get("", 0) < _TRAINING_MODE:
+            types = {"low": -1.0, "high": 1.0, "seed": float(seed), "dtype": int(dtype)}
+            yield (draw := self._node("RandomUniformLike", [like], types))
+            width = self._scalar(amplitude, dtype)
+            yield (step := self._node("Mul", [draw.outputs[0], width], {}))
+            one = self._scalar(1.0, dtype)
+            yield self._node("Add", [one, step.outputs[0]], {})
+            return
+        half = self._scalar(0.5, ir.DataType.FLOAT)
+        training = self._scalar(1.0, ir.DataType.BOOL)
+        coin = self._node("Dropout", [like, half, training], {"seed": seed}, outputs=2)
+        yield coin
+        up = self._scalar(1.0 + amplitude / math.sqrt(3), dtype)
+        down = self._scalar(1.0 - amplitude / math.sqrt(3), dtype)
+        yield self._node("Where", [coin.outputs[1], up, down], {})
+
+    def _scalar(self, number: float, dtype: ir.DataType) -> ir.Value:
+        """Return an initializer of the main graph, which every body sees."""
+        key = (number, dtype)
+        if key not in self.scalars:
+            name = self.names.new()
+            tensor = ir.tensor(np.array(number, dtype=dtype.numpy()), name=name)
+            value = ir.Value(
+                name=name, type=ir.TensorType(dtype), shape=ir.Shape([]), const_value=tensor
+            )
+            self.model.graph.initializers.add(value)
+            self.scalars[key] = value
+        return self.scalars[key]
 
     def _short_dtype(self, dtype: ir.DataType) -> ir.DataType | None:
         """Return the dtype in which a value that nothing has rounded is likely to be exact."""
@@ -240,11 +276,18 @@ class _Noise:
         return self._node("Cast", [value], {"to": int(to)})
 
     def _node(
-        self, operator: str, inputs: list[ir.Value], attributes: Mapping[str, int | float]
+        self,
+        operator: str,
+        inputs: list[ir.Value],
+        attributes: Mapping[str, int | float],
+        *,
+        outputs: int = 1,
     ) -> ir.Node:
-        name = self.names.new()
-        made = ir.node(operator, inputs, attributes=attributes, name=name)
-        made.outputs[0].name = name
+        made = ir.node(
+            operator, inputs, attributes=attributes, num_outputs=outputs, name=self.names.new()
+        )
+        for output in made.outputs:
+            output.name = self.names.new()
         return made
 
 
@@ -285,7 +328,7 @@ def _protected_values(model: ir.Model) -> set[ir.Value]:
             continue
         stack += [item for item in producer.inputs if item is not None]
         for body in subgraphs_of(producer):
-            stack += body.outputs
+            stack.extend(body.outputs)
     return protected
 
 

@@ -53,6 +53,7 @@ class _Floor:
 
     metrics: Mapping[str, Sequence[OutputMetrics]]
     basis: str
+    failure: str = ""
 
     def of(self, name: str) -> float:
         """Return the largest difference that was seen in one output."""
@@ -144,19 +145,26 @@ def _floor(
 ) -> _Floor:
     runs = _RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS
     sizes = _named_sizes(model, golden)
+    failure = ""
     for sources_only in (False, True):
         noisy = noisy_copy(model, precision, scale=scale, sources_only=sources_only, sizes=sizes)
         what = "inputs and weights only" if sources_only else f"{runs} runs"
         try:
             perturbed = _run(noisy, golden, open_reference, runs=runs)
-        except IrconvError:
+        except IrconvError as error:
+            failure = failure or f"the perturbed model does not run: {_first_line(error.what)}"
             continue
         compared = [compare_outputs(exact, samples) for samples in perturbed]
         if any(m.problem or m.nonfinite_mismatches for run in compared for m in run.values()):
+            failure = failure or "rounding noise changes shapes, or makes values NaN or infinite"
             continue
         metrics = {name: [run[name] for run in compared] for name in compared[0]}
         return _Floor(metrics, f"Monte Carlo arithmetic, {what}")
-    return _Floor({}, "")
+    return _Floor({}, "", failure)
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:200]
 
 
 def _named_sizes(model: ir.Model, golden: Golden) -> dict[str, int]:
@@ -199,7 +207,7 @@ def _float_tolerance(golden: Golden, floor: _Floor, name: str, precision: Precis
             MARGIN * noise,
             f"{MARGIN:g} x the noise floor {noise:.2g} of {label} ({floor.basis})",
         )
-    why = "" if floor.basis else "; no perturbed run kept its shapes and finite values"
+    why = f"; no noise floor: {floor.failure}" if floor.failure else ""
     return Tolerance(
         MARGIN * roundoff * largest,
         f"{MARGIN:g} unit roundoffs of {label} at |y|max {largest:.3g}{why}",

@@ -175,6 +175,15 @@ def test_what_cannot_be_made_up_asks_for_data(header, body, words):
     assert words in failure.value.what
 
 
+def test_axes_are_distinct():
+    x = one("(int64[3] x, float[2, 3] f) => (float[A, B, C, D, E] y)", "y = Unsqueeze (f, x)")
+    assert sorted(x.tolist()) == [0, 1, 2]
+
+
+def test_a_scalar_condition_is_an_array():
+    assert isinstance(one("(bool x) => (bool y)", "y = Identity (x)"), np.ndarray)
+
+
 DYNAMIC = model("(float[batch, 3, H, W] x, float[batch] z) => (float[A, B, C, D] y)", "y = Exp (x)")
 
 
