@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from irconv.backends.base import Artifact
-from irconv.errors import BackendError, InputError, MismatchError
+from irconv.errors import BackendError, InputError, MismatchError, MissingError, UnsupportedError
 from irconv.runtime.base import Array, Feeds, Runner, Value
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.runtime.values import numpy_dtype
@@ -63,12 +63,23 @@ class GraphRunner(Runner):
 
     Args:
         graph: The file.
+
+    Raises:
+        MissingError: If ONNX Runtime has no CPU kernel for a node, such as one in bfloat16.
     """
 
     level: Level = "graph"
 
     def __init__(self, graph: Path) -> None:
-        self._runner = OnnxRuntimeRunner(graph, optimize=False)
+        try:
+            self._runner = OnnxRuntimeRunner(graph, optimize=False)
+        except UnsupportedError as error:
+            raise MissingError(
+                "the engine was built, but there is no GPU here to run it, and ONNX Runtime "
+                f"cannot run the graph in its place: {error.diagnostics[0].reason}",
+                where="target trt",
+                hint="verify it on a machine with a GPU that the engine is for",
+            ) from error
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs of the graph."""

@@ -60,6 +60,16 @@ def test_without_a_gpu_the_graph_is_run_and_said_so(cnn: ir.Model, emit: Any) ->
         np.testing.assert_array_equal(found, reference.run({"x": x})["y"])
 
 
+@needs_no_gpu
+def test_what_cannot_be_run_here_in_any_way_says_so(emit: Any) -> None:
+    backend = TrtBackend()
+    model = _model("g (bfloat16[2] x) => (bfloat16[2] y) { y = Add (x, x) }")
+    artifact, directory = emit(model, backend)
+    assert artifact.precision == "bfloat16"
+    with pytest.raises(MissingError, match="no GPU here to run it"):
+        backend.runner(directory, artifact)
+
+
 def test_float16_stays_float32_at_the_borders(cnn: ir.Model, emit: Any) -> None:
     with OnnxRuntimeRunner(emit(cnn.clone(), None, "batch=2")[1] / GRAPH) as reference:
         x = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float32)
