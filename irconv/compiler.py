@@ -78,7 +78,7 @@ def compile_model(
         BackendError: If the source cannot be run, so that there is nothing to compare with.
     """
     registry = registry or load_registry()
-    backends, skipped = _choose_backends(registry, options.targets)
+    backends, skipped = _choose_backends(registry, options)
     with contextlib.ExitStack() as stack:
         build = _Build(source, output, options, registry, progress, stack)
         build.load()
@@ -92,24 +92,28 @@ def compile_model(
 
 
 def _choose_backends(
-    registry: Registry, targets: Sequence[str]
+    registry: Registry, options: CompileOptions
 ) -> tuple[list[Backend], dict[str, str]]:
-    if not targets:
+    """Return the backends asked for, and which of ``all`` are skipped, with the reason.
+
+    Whether a backend whose worker runs in another environment is available is seen there.
+    """
+    if not options.targets:
         raise UsageError("no target is given", hint="add --target, for example --target onnx")
     backends: list[Backend] = []
     skipped: dict[str, str] = {}
-    for text in targets:
+    for text in options.targets:
         if text == "all":
             for cls in registry.backends().values():
                 availability = cls().available()
-                if availability.ok:
+                if availability.ok or cls.name in options.python:
                     backends.append(cls())
                 else:
                     skipped[cls.name] = f"{availability.detail}; {availability.way_out}"
             continue
         backend = registry.build_backend(parse_spec(text))
         availability = backend.available()
-        if not availability.ok:
+        if not availability.ok and backend.name not in options.python:
             raise MissingError(
                 f"target {text!r} cannot be built here: {availability.detail}",
                 where=f"target {text}",
