@@ -46,7 +46,7 @@ from irconv.verify.golden import Golden, load_golden, save_golden
 from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
 from irconv.verify.source import golden_from_source
 from irconv.verify.tolerance import Tolerance, derive_tolerances
-from irconv.verify.verifier import Verification, judge
+from irconv.verify.verifier import Verification, judge, not_run
 from irconv.worker import Worker
 
 __all__ = ["Progress", "compile_model"]
@@ -293,7 +293,11 @@ class _Build:
             with self.timed("emit", f"{backend.name}: emitting the artifact"):
                 artifact = self._emit(worker, model, staging, name)
             with self.timed("verify", f"{backend.name}: running it against the goldens"):
-                verification, ran = self._verify(worker, staging, artifact)
+                try:
+                    verification, ran = self._verify(worker, staging, artifact)
+                except MissingError as error:
+                    verification, ran = not_run(error.what), {}
+                    result.error = error
             self.worker_peak = max(
                 self.worker_peak, worker.peak_rss_bytes, self.reference.peak_rss_bytes
             )
