@@ -14,9 +14,9 @@ import pytest
 
 from irconv.errors import InputError
 from irconv.frontends.pytorch import PytorchFrontend
-from irconv.frontends.pytorch_archive import read_program_archive
-from irconv.frontends.pytorch_pickle import dangers_of_pickle
-from irconv.frontends.pytorch_program import dangers_of_program
+from irconv.frontends.pytorch.archive import read_program_archive
+from irconv.frontends.pytorch.pickle_scan import dangers_of_pickle
+from irconv.frontends.pytorch.program import dangers_of_program
 
 
 def refusal(content: bytes) -> InputError:

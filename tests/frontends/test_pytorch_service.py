@@ -28,7 +28,7 @@ pytestmark = [
 def worker() -> Iterator[Worker]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        service = "irconv.frontends.pytorch_service:PytorchService"
+        service = "irconv.frontends.pytorch.service:PytorchService"
         with Worker(service, limits=WorkerLimits(seconds=240), label="pytorch") as started:
             yield started
 

@@ -20,7 +20,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch_signature import path_name
+from irconv.frontends.pytorch.signature import path_name
 from irconv.shapes import DimRange, InputSpec
 
 __all__ = ["Source", "call_factory", "first_line", "prepare", "user_line"]

@@ -14,7 +14,7 @@ import zipfile
 from typing import IO
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch_zip import (
+from irconv.frontends.pytorch.zip_structure import (
     copy_member,
     open_zip,
     read_member,

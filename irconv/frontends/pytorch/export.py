@@ -14,8 +14,8 @@ import onnx_ir as ir
 import torch
 
 from irconv.errors import Diagnostic, InputError, UnsupportedError
-from irconv.frontends.pytorch_factory import Source, first_line, user_line
-from irconv.frontends.pytorch_signature import Signature
+from irconv.frontends.pytorch.factory import Source, first_line, user_line
+from irconv.frontends.pytorch.signature import Signature
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
 

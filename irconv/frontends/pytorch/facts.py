@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch_archive import ITEM_BYTES, UNBOUNDED, ProgramArchive
-from irconv.frontends.pytorch_names import free_name, leaf_name
+from irconv.frontends.pytorch.archive import ITEM_BYTES, UNBOUNDED, ProgramArchive
+from irconv.frontends.pytorch.names import free_name, leaf_name
 
 __all__ = ["describe_archive"]
 

@@ -14,8 +14,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from irconv.errors import BackendError
-from irconv.frontends.pytorch_factory import first_line, user_line
-from irconv.frontends.pytorch_signature import Signature
+from irconv.frontends.pytorch.factory import first_line, user_line
+from irconv.frontends.pytorch.signature import Signature
 from irconv.runtime.base import Array, Feeds, Runner, Value
 from irconv.runtime.values import dtype_name, numpy_dtype
 

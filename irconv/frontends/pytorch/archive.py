@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch_pickle import copy_tensor_file
-from irconv.frontends.pytorch_program import dangers_of_program, parse_json
-from irconv.frontends.pytorch_zip import copy_member, open_zip, read_member, rooted_members
+from irconv.frontends.pytorch.pickle_scan import copy_tensor_file
+from irconv.frontends.pytorch.program import dangers_of_program, parse_json
+from irconv.frontends.pytorch.zip_structure import (
+    copy_member,
+    open_zip,
+    read_member,
+    rooted_members,
+)
 
 __all__ = ["ITEM_BYTES", "UNBOUNDED", "ProgramArchive", "read_program_archive"]
 

@@ -69,8 +69,8 @@ class PytorchFrontend(Frontend):
                 "needs_trust": True,
                 "notes": [f"{source} is code; looking inside would run it, so it needs --trust"],
             }
-        from irconv.frontends.pytorch_archive import read_program_archive
-        from irconv.frontends.pytorch_facts import describe_archive
+        from irconv.frontends.pytorch.archive import read_program_archive
+        from irconv.frontends.pytorch.facts import describe_archive
 
         with _open(source) as file:
             archive = read_program_archive(file)
@@ -105,7 +105,7 @@ class PytorchFrontend(Frontend):
             raise MissingError(availability.detail, where=_WHERE, hint=availability.way_out)
 
     def _load_program(self, source: str, file: IO[bytes], request: ImportRequest) -> Imported:
-        from irconv.frontends.pytorch_archive import read_program_archive
+        from irconv.frontends.pytorch.archive import read_program_archive
 
         notes: list[str] = []
         path = Path(source).resolve()
@@ -224,7 +224,7 @@ def _start(request: ImportRequest) -> Worker:
     from irconv.worker import Worker
 
     return Worker(
-        "irconv.frontends.pytorch_service:PytorchService", limits=request.limits, label=_WHERE
+        "irconv.frontends.pytorch.service:PytorchService", limits=request.limits, label=_WHERE
     )
 
 
