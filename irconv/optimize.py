@@ -98,7 +98,9 @@ def optimize_model(
         result = manager.run(loaded.model, context)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
         with output_errors(output):
-            staged = save_model(result.model, staging / output.name, inline_limit=inline_limit)
+            staged = save_model(
+                result.model, staging / output.name, inline_limit=inline_limit, flush=True
+            )
         moves = [(path, output.with_name(path.name)) for path in reversed(staged)]
         bytes_after = sum(path.stat().st_size for path in staged)
         publish_files(moves)

@@ -9,8 +9,10 @@ to external data. The target must be new: writing over a mapped file would destr
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,7 @@ _PAGE = 4096
 _PAGE_ALIGNED = 1 << 16
 _ALIGNMENT = 64
 """Offsets of tensors of at least 64 KiB start a page, so that runtimes can map them."""
+_FLUSHED_AT_ONCE = 1 << 28
 
 
 def weight_bytes(model: ir.Model) -> int:
@@ -48,7 +51,9 @@ def _identity(tensor: ir.TensorProtocol) -> object:
     return id(tensor)
 
 
-def save_model(model: ir.Model, path: Path, *, inline_limit: int = INLINE_LIMIT) -> list[Path]:
+def save_model(
+    model: ir.Model, path: Path, *, inline_limit: int = INLINE_LIMIT, flush: bool = False
+) -> list[Path]:
     """Write ``model`` as ONNX and return the files written, the data file last.
 
     Peak memory is the graph and the largest tensor that is not mapped.
@@ -58,6 +63,7 @@ def save_model(model: ir.Model, path: Path, *, inline_limit: int = INLINE_LIMIT)
         path: Path of the ``.onnx`` file; neither it nor ``path.name + ".data"`` may exist.
         inline_limit: If the weights have more bytes than this, those of more than 1 KiB go to
             ``path.name + ".data"``.
+        flush: Whether to have the disk write early what a publication will wait for.
 
     Raises:
         FileExistsError: If a file is in the way.
@@ -87,10 +93,16 @@ def save_model(model: ir.Model, path: Path, *, inline_limit: int = INLINE_LIMIT)
         )
     if not plan.external:
         return [path]
-    with data.open("xb") as stream:
+    with data.open("xb") as stream, ThreadPoolExecutor(max_workers=1) as flusher:
+        flushed, flushes = 0, []
         for offset, tensor in plan.external.values():
             stream.seek(offset)
             _write(tensor, stream)
+            if flush and stream.tell() - flushed >= _FLUSHED_AT_ONCE:
+                flushed = stream.tell()
+                flushes.append(flusher.submit(os.fdatasync, stream.fileno()))
+        for flush_done in flushes:
+            flush_done.result()
     return [path, data]
 
 
