@@ -31,7 +31,7 @@ from irconv.backends.base import Precision
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv.verify.reductions import reduction_length
 
-__all__ = ["UNIT_ROUNDOFF", "noisy_copy"]
+__all__ = ["UNIT_ROUNDOFF", "is_activation_quantizer", "noisy_copy"]
 
 UNIT_ROUNDOFF: dict[Precision, float] = {
     "float64": 2.0**-53,
@@ -95,6 +95,7 @@ def noisy_copy(
     seed: int = 0,
     scale: float = 1.0,
     sources_only: bool = False,
+    grid: bool = False,
     sizes: Mapping[str, int] | None = None,
 ) -> ir.Model:
     """Return a copy of ``model`` whose roundings are random; weights are shared.
@@ -109,6 +110,8 @@ def noisy_copy(
         seed: Seed of all random draws.
         scale: Factor on all amplitudes.
         sources_only: Perturb graph inputs and weights and nothing else.
+        grid: Also round to the grid of every QuantizeLinear at random, up or down by half a
+            step, as runtimes do that compute between two quantizations in integers.
         sizes: Sizes of named dimensions, for the number of terms of reductions.
     """
     copy = model.clone()
@@ -118,6 +121,8 @@ def noisy_copy(
     if not sources_only:
         noise.perturb_results()
     noise.perturb_sources(always=sources_only)
+    if grid:
+        noise.perturb_quantization()
     return copy
 
 
@@ -178,6 +183,27 @@ class _Noise:
                 if (self.roundoff > own or always) and value not in self.protected:
                     amplitude = self.scale * (self.roundoff if self.roundoff > own else 2 * own)
                     self._perturb(graph, value, amplitude, after=None)
+
+    def perturb_quantization(self) -> None:
+        """Move what is quantized by half a step, up or down."""
+        for graph in all_graphs(self.model):
+            for node in list(graph):
+                if is_activation_quantizer(node):
+                    self._shift(graph, node)
+
+    def _shift(self, graph: ir.Graph, node: ir.Node) -> None:
+        value, step = node.inputs[:2]
+        assert value is not None
+        assert step is not None
+        dtype = step.dtype or ir.DataType.FLOAT
+        nodes = list(self._random(value, dtype, math.sqrt(3) / 2))
+        one = self._scalar(1.0, dtype)
+        nodes.append(self._node("Sub", [nodes[-1].outputs[0], one], {}))
+        nodes.append(self._node("Mul", [nodes[-1].outputs[0], step], {}))
+        nodes.append(self._node("Add", [value, nodes[-1].outputs[0]], {}))
+        nodes[-1].outputs[0].type, nodes[-1].outputs[0].shape = value.type, value.shape
+        graph.insert_before(node, nodes)
+        node.replace_input_with(0, nodes[-1].outputs[0])
 
     def _perturb(
         self, graph: ir.Graph, value: ir.Value, amplitude: float, *, after: ir.Node | None
@@ -289,6 +315,17 @@ class _Noise:
         for output in made.outputs:
             output.name = self.names.new()
         return made
+
+
+def is_activation_quantizer(node: ir.Node) -> bool:
+    """Say whether a node quantizes computed float32 values with one step for all of them."""
+    if node.domain != "" or node.op_type != "QuantizeLinear":
+        return False
+    value, step = node.inputs[:2]
+    if value is None or step is None or value.is_initializer():
+        return False
+    single = step.shape is not None and all(dim == 1 for dim in step.shape)
+    return single and value.dtype == ir.DataType.FLOAT
 
 
 def _may_be_exact(value: ir.Value) -> bool:

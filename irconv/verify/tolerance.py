@@ -4,6 +4,10 @@ The floor of an output is the largest difference that random rounding (see
 :mod:`irconv.verify.noise`) made in a few seeded runs over all samples. The tolerance is eight
 floors: another runtime adds in another order, fuses multiplications and additions, and
 approximates transcendental functions to a few units in the last place.
+
+Where a model quantizes activations, its precision between two quantizations is the step of
+their grid: runtimes that compute there in integers round to a neighbouring step. The floor is
+then what rounding to the grid at random does, and the tolerance is two such floors.
 """
 
 from __future__ import annotations
@@ -17,15 +21,19 @@ import onnx_ir as ir
 from irconv.backends.base import Precision
 from irconv.errors import IrconvError
 from irconv.graph.serialize import weight_bytes
+from irconv.graph.walk import all_nodes
 from irconv.runtime.base import Runner, Value
 from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
-from irconv.verify.noise import UNIT_ROUNDOFF, noisy_copy
+from irconv.verify.noise import UNIT_ROUNDOFF, is_activation_quantizer, noisy_copy
 
 __all__ = ["MARGIN", "Tolerance", "derive_tolerances"]
 
 MARGIN = 8.0
 """The tolerance is this many noise floors, and at least this many unit roundoffs of |y|max."""
+
+GRID_MARGIN = 2.0
+"""For quantized activations: the tolerance is this many floors of random rounding to the grid."""
 
 _RUNS = 4
 _RUNS_OF_A_BIG_MODEL = 2
@@ -90,6 +98,9 @@ def derive_tolerances(
     flips = (
         _floor(model, golden, precision, open_reference, exact, scale=MARGIN) if discrete else floor
     )
+    grid = None
+    if any(is_activation_quantizer(node) for node in all_nodes(model)):
+        grid = _floor(model, golden, precision, open_reference, exact, scale=1.0, grid=True)
     result: dict[str, Tolerance] = {}
     for name in names:
         if name in unstable:
@@ -98,6 +109,8 @@ def derive_tolerances(
             tolerance = _discrete_tolerance(flips, name)
         else:
             tolerance = _float_tolerance(golden, floor, name, precision)
+        if grid is not None and name not in unstable:
+            tolerance = max(tolerance, _grid_tolerance(grid, name), key=lambda item: item.value)
         result[name] = _with_effect(tolerance, effects.get(name, 0.0))
     return result
 
@@ -121,8 +134,6 @@ def _unstable_outputs(
     open_reference: Callable[[ir.Model], Runner],
     exact: Samples,
 ) -> set[str]:
-    from irconv.graph.walk import all_nodes
-
     if not any(node.domain == "" and node.op_type in _RANDOM for node in all_nodes(model)):
         return set()
     again = _run(model, golden, open_reference, runs=2)
@@ -142,12 +153,15 @@ def _floor(
     exact: Samples,
     *,
     scale: float,
+    grid: bool = False,
 ) -> _Floor:
     runs = _RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS
     sizes = _named_sizes(model, golden)
     failure = ""
     for sources_only in (False, True):
-        noisy = noisy_copy(model, precision, scale=scale, sources_only=sources_only, sizes=sizes)
+        noisy = noisy_copy(
+            model, precision, scale=scale, sources_only=sources_only, grid=grid, sizes=sizes
+        )
         what = "inputs and weights only" if sources_only else f"{runs} runs"
         try:
             perturbed = _run(noisy, golden, open_reference, runs=runs)
@@ -211,6 +225,15 @@ def _float_tolerance(golden: Golden, floor: _Floor, name: str, precision: Precis
     return Tolerance(
         MARGIN * roundoff * largest,
         f"{MARGIN:g} unit roundoffs of {label} at |y|max {largest:.3g}{why}",
+    )
+
+
+def _grid_tolerance(grid: _Floor, name: str) -> Tolerance:
+    noise = grid.of(name)
+    return Tolerance(
+        GRID_MARGIN * noise,
+        f"{GRID_MARGIN:g} x the noise floor {noise:.2g} of the model's quantized activations "
+        f"({grid.basis})",
     )
 
 
