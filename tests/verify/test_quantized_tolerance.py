@@ -14,7 +14,7 @@ NET = """
 < ir_version: 10, opset_import: ["" : 20] >
 quantized (float[N, 16] x) => (float[N, 8] y)
 < float s_x = {0.0625}, uint8 z_x = {128}, float s_h = {0.25}, uint8 z_h = {128},
-  float s_y = {0.5}, uint8 z_y = {128}, float[16, 16] w, float[16, 8] v > {
+  float s_y = {0.5}, uint8 z_y = {128} > {
     q_x = QuantizeLinear (x, s_x, z_x)
     d_x = DequantizeLinear (q_x, s_x, z_x)
     h = MatMul (d_x, w)
@@ -27,13 +27,27 @@ quantized (float[N, 16] x) => (float[N, 8] y)
 """
 
 
+def add_weight(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
+    """Give a free name of the graph its data; nodes that read the name are connected."""
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(
+        name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape
+    )
+    for node in model.graph:
+        for index, read in enumerate(node.inputs):
+            if read is not None and read.name == name:
+                node.replace_input_with(index, value)
+    model.graph.register_initializer(value)
+    return value
+
+
 @pytest.fixture(scope="module")
 def quantized() -> ir.Model:
     model = ir.from_onnx_text(NET)
     random = np.random.default_rng(3)
     for name, shape in {"w": (16, 16), "v": (16, 8)}.items():
         array = random.standard_normal(shape).astype(np.float32)
-        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        add_weight(model, name, array)
     return model
 
 
@@ -56,13 +70,7 @@ def test_the_basis_names_the_grid(quantized, make_golden, open_reference) -> Non
 def test_a_neighbouring_step_passes(quantized, make_golden, open_reference) -> None:
     shifted = quantized.clone()
     node = next(node for node in shifted.graph if node.outputs[0].name == "h")
-    nudge = ir.Value(
-        name="nudge",
-        const_value=ir.tensor(np.float32(0.05), name="nudge"),
-        type=ir.TensorType(ir.DataType.FLOAT),
-        shape=ir.Shape([]),
-    )
-    shifted.graph.register_initializer(nudge)
+    nudge = add_weight(shifted, "nudge", np.float32(0.05))
     add = ir.node("Add", [node.outputs[0], nudge])
     node.outputs[0].replace_all_uses_with(add.outputs[0])
     add.replace_input_with(0, node.outputs[0])
@@ -74,12 +82,6 @@ def test_a_wrong_scale_fails(quantized, make_golden, open_reference) -> None:
     wrong = quantized.clone()
     wrong.graph.initializers["s_h"].const_value = ir.tensor(np.float32(0.5), name="s_h")
     reads = [node for node in wrong.graph if node.op_type == "QuantizeLinear"]
-    original = ir.Value(
-        name="s_h_right",
-        const_value=ir.tensor(np.float32(0.25), name="s_h_right"),
-        type=ir.TensorType(ir.DataType.FLOAT),
-        shape=ir.Shape([]),
-    )
-    wrong.graph.register_initializer(original)
-    reads[1].replace_input_with(1, original)
+    right = add_weight(wrong, "s_h_right", np.float32(0.25))
+    reads[1].replace_input_with(1, right)
     assert judged(quantized, wrong, make_golden, open_reference).verdict == "fail"
