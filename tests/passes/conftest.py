@@ -54,7 +54,7 @@ def same_text(left: ir.Model, right: ir.Model) -> None:
 
 
 def seeded_feeds(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return inputs for a model; every symbolic dim is 3."""
+    """Return inputs for a model; every symbolic dim is 3, and the first float is -0.0."""
     generator = np.random.default_rng(seed)
     feeds: dict[str, np.ndarray] = {}
     for value in model.graph.inputs:
@@ -70,6 +70,7 @@ def seeded_feeds(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
             array = generator.integers(0, 4, shape).astype(dtype)
         else:
             array = generator.standard_normal(shape).astype(dtype)
+            array.flat[:1] = -0.0
         feeds[str(value.name)] = array
     return feeds
 

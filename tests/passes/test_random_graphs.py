@@ -31,7 +31,7 @@ EXACT: tuple[Pass, ...] = (
 ROUNDING: tuple[Pass, ...] = (FoldConstants(rounding=True), FuseConvBatchnorm())
 
 BOUNDED = settings(
-    max_examples=40,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -42,7 +42,10 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "concat", "slice", "split", "dropout", "conv_batchnorm", "branch", "twice",
 )  # fmt: skip
-CONSTANTS = (1.0, 0.0, -0.0, 0.5, 2.0)
+NEUTRAL = (
+    ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
+    ("Mul", 2.0),
+)  # fmt: skip
 
 
 class Builder:
@@ -58,6 +61,7 @@ class Builder:
         self.inputs = [x, self.condition]
         self.pool: list[tuple[ir.Value, tuple[Dim, ...]]] = [(x, ("N", 4))]
         self.count = 0
+        self.do_reshape(x, ("N", 4), number=3)
 
     @staticmethod
     def value(name: str, dims: Sequence[Dim]) -> ir.Value:
@@ -110,7 +114,7 @@ class Builder:
         getattr(self, f"do_{kind}")(value, dims, number)
 
     def do_unary(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
-        op = ("Neg", "Abs", "Relu", "Tanh", "Sigmoid")[number % 5]
+        op = ("Neg", "Tanh", "Relu", "Abs", "Sigmoid")[number % 5]
         self.add(self.node(op, [value])[0], dims)
 
     def do_twice(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
@@ -129,11 +133,8 @@ class Builder:
 
     def do_neutral(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         shape = ((), (1,), dims[-1:])[number % 3]
-        filled = np.full(shape, CONSTANTS[number % len(CONSTANTS)], np.float32)
-        constant = self.constant(filled, number % 2 == 0)
-        op = ("Add", "Mul", "Sub", "Div")[number % 4]
-        if op == "Div" and not filled.all():
-            op = "Add"
+        op, item = NEUTRAL[number % len(NEUTRAL)]
+        constant = self.constant(np.full(shape, item, np.float32), number % 2 == 0)
         pair = [value, constant] if op in ("Sub", "Div") or number % 2 else [constant, value]
         self.add(self.node(op, pair)[0], dims)
 
@@ -190,7 +191,7 @@ class Builder:
 
     def do_slice(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         last = int(dims[-1])
-        end = (2**63 - 1, last, 2)[number % 3]
+        end = (2**63 - 1, 2, last, 2)[number % 4]
         bounds = [self.initializer(np.array([item])) for item in (0, end, -1)]
         self.add(self.node("Slice", [value, *bounds])[0], (*dims[:-1], min(end, last)))
 
@@ -234,7 +235,8 @@ class Builder:
         self.add(self.node("Add", [chosen[0], outer])[0], dims)
 
     def model(self, outputs: int) -> ir.Model:
-        made = self.pool[1:][-outputs:] or [self.pool[0]]
+        leaves = [(value, dims) for value, dims in self.pool if not value.uses()]
+        made = leaves[-outputs:] or [self.pool[-1]]
         results = []
         for value, dims in dict(made).items():
             if value.producer() is None:
@@ -255,12 +257,12 @@ class Builder:
 @st.composite
 def models(draw: st.DrawFn) -> ir.Model:
     builder = Builder()
-    numbers = st.integers(0, 30)
+    numbers = st.sampled_from(range(32))
     for kind, pick, number in draw(
-        st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=1, max_size=14)
+        st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=6, max_size=24)
     ):
         builder.step(kind, pick, number)
-    return builder.model(draw(st.integers(1, 3)))
+    return builder.model(draw(st.integers(1, 6)))
 
 
 def check(model: ir.Model, passes: Sequence[Pass], kit: SimpleNamespace, *, exact: bool) -> None:
