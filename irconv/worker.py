@@ -88,7 +88,7 @@ class Worker:
         self._members: list[psutil.Process] = []
         self._next_census = 0.0
         self._log = tempfile.TemporaryFile(prefix="irconv-worker-")  # noqa: SIM115
-        self._path = tempfile.TemporaryDirectory(prefix="irconv-path-")
+        self._stack = contextlib.ExitStack()
         self._process, self._requests, self._replies = self._spawn()
         self._buffer = b""
         try:
@@ -116,7 +116,7 @@ class Worker:
             for end in (request_read, request_write, reply_read, reply_write):
                 os.close(end)
             self._log.close()
-            self._path.cleanup()
+            self._stack.close()
             raise InputError(
                 f"cannot start the interpreter {python!r}: {error.strerror}",
                 where=self.label,
@@ -135,8 +135,9 @@ class Worker:
         environment = dict(os.environ)
         if self.limits.python:
             package = Path(__file__).resolve().parent
-            Path(self._path.name, package.name).symlink_to(package, target_is_directory=True)
-            paths = (self._path.name, environment.get("PYTHONPATH", ""))
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-path-"))
+            Path(folder, package.name).symlink_to(package, target_is_directory=True)
+            paths = (folder, environment.get("PYTHONPATH", ""))
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         return environment
 
@@ -271,7 +272,7 @@ class Worker:
         self._await_exit(_CLOSE_SECONDS)
         self._kill()
         self._log.close()
-        self._path.cleanup()
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self
