@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from irconv_openvino.support.node import attribute_int, dtype_of, is_constant, value_at
+from irconv_openvino.support.node import (
+    attribute_int,
+    attribute_text,
+    dtype_of,
+    is_constant,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from irconv_openvino.support.node import Check
@@ -15,13 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["CAVEATS", "REFUSALS"]
 
 _SIGNED = (ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64)
+_ZERO_POINT = 2
+_NARROW = (ir.DataType.INT8, ir.DataType.INT16)
 _SATURATING = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
 _MISROUNDED = (ir.DataType.FLOAT4E2M1, ir.DataType.FLOAT8E8M0)
 
 
 def _bit_shift(node: ir.Node) -> str:
+    kind = dtype_of(value_at(node, 0))
+    if kind in _SIGNED and attribute_text(node, "direction", "LEFT") == "RIGHT":
+        return "OpenVINO 2026.4 shifts negative integers to the right wrongly"
+    if kind in _NARROW:
+        return "OpenVINO 2026.4 saturates where a shift of a narrow signed integer overflows"
+    return ""
+
+
+def _wide_shift(node: ir.Node) -> str:
     if dtype_of(value_at(node, 0)) in _SIGNED:
-        return "OpenVINO 2026.4 shifts signed integers wrongly"
+        return "a shift by as many bits as the dtype has, or more, does not give 0"
     return ""
 
 
@@ -47,8 +64,8 @@ def _quantize(node: ir.Node) -> str:
     kind = dtype_of(node.outputs[0])
     if kind == ir.DataType.FLOAT4E2M1:
         return "OpenVINO's importer does not quantize to float4"
-    if attribute_int(node, "block_size", 0) and not is_constant(node, 1):
-        return "OpenVINO's importer quantizes in blocks only with constant scales"
+    if attribute_int(node, "block_size", 0) and value_at(node, _ZERO_POINT) is None:
+        return "OpenVINO's importer quantizes in blocks only with zero points"
     return ""
 
 
@@ -59,15 +76,18 @@ def _constant_axes(node: ir.Node) -> str:
 
 
 def _reduction(node: ir.Node) -> str:
-    if not attribute_int(node, "keepdims", 1):
-        return _constant_axes(node)
-    return ""
+    axes = value_at(node, 1)
+    one_axis = axes is not None and axes.shape is not None and list(axes.shape) == [1]
+    if attribute_int(node, "keepdims", 1) or one_axis:
+        return ""
+    return _constant_axes(node)
 
 
-def _extreme(node: ir.Node) -> str:
+def _maximum(node: ir.Node) -> str:
     data = value_at(node, 0)
-    if data is not None and data.shape is not None and any(dim == 0 for dim in data.shape):
-        return "OpenVINO 2026.4 gives no infinity for the extreme of an empty set"
+    empty = data is not None and data.shape is not None and any(dim == 0 for dim in data.shape)
+    if empty and dtype_of(data) != ir.DataType.BOOL:
+        return "OpenVINO 2026.4 gives NaN for the maximum of an empty set"
     return _reduction(node)
 
 
@@ -101,10 +121,10 @@ REFUSALS: Mapping[str, Check] = {
     "Tile": _tile,
     "Unsqueeze": _constant_axes,
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    "ReduceMax": _extreme,
-    "ReduceMin": _extreme,
+    "ReduceMax": _maximum,
 }
 CAVEATS: Mapping[str, Check] = {
+    "BitShift": _wide_shift,
     "DynamicQuantizeLinear": _dynamic_quantize,
     "TopK": _top_k,
 }

@@ -32,8 +32,8 @@ def _attention(node: ir.Node) -> str:
     if attribute_int(node, "is_causal", 0):
         if has_input(node, _MASK) and has_input(node, _PAST_KEY):
             return "OpenVINO 2026.4 combines a causal mask, a given mask and a past wrongly"
-        if has_input(node, _VALID_LENGTH):
-            return "OpenVINO 2026.4 combines a causal mask with valid lengths wrongly"
+        if has_input(node, _VALID_LENGTH) and dtype_of(node.inputs[0]) == ir.DataType.BFLOAT16:
+            return "OpenVINO 2026.4 combines a causal mask with valid lengths wrongly in bfloat16"
     return ""
 
 
@@ -114,6 +114,12 @@ def _fourier_rounding(node: ir.Node) -> str:
     return "Fourier transforms are computed in float32 and err near zero"
 
 
+def _masked_rows(node: ir.Node) -> str:
+    if has_input(node, _MASK):
+        return "a row whose every position is masked may come out as NaN in place of 0"
+    return ""
+
+
 REFUSALS: Mapping[str, Check] = {
     "Attention": _attention,
     "Celu": _celu,
@@ -127,4 +133,8 @@ REFUSALS: Mapping[str, Check] = {
     "STFT": _stft,
     "Scan": _scan,
 }
-CAVEATS: Mapping[str, Check] = {"DFT": _fourier_rounding, "STFT": _fourier_rounding}
+CAVEATS: Mapping[str, Check] = {
+    "Attention": _masked_rows,
+    "DFT": _fourier_rounding,
+    "STFT": _fourier_rounding,
+}

@@ -98,10 +98,8 @@ def _suppression(node: ir.Node) -> str:
 
 
 REFUSALS: Mapping[str, Check] = {
-    "AveragePool": _ceil_pool,
     "Col2Im": _col2im,
     "GridSample": _planar("GridSample"),
-    "LpPool": _ceil_pool,
     "MaxPool": _ceil_pool,
     "Pad": _pad,
     "Resize": _resize,
