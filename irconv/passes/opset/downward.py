@@ -181,6 +181,7 @@ def _gemm(site: Site) -> None:
 def _dropout_12(site: Site) -> None:
     if not is_inference_dropout(site):
         raise Inexpressible("it is in training mode")
+    refuse_used_outputs(site, "its mask output means something else before opset 12")
     ratio = site.scalar(1, "ratio")
     site.set("seed", None)
     site.set("ratio", ratio)

@@ -48,7 +48,7 @@ def _body(site: Site, schema: Any, version: int, plain: bool) -> onnx.FunctionPr
             raise Inexpressible("the dtype of an input is unknown; run infer-shapes first")
         content = schema.get_context_dependent_function_with_opset_version(
             version,
-            ir.to_proto(site.node).SerializeToString(),
+            ir.serde.serialize_node(site.node).SerializeToString(),
             [kind.SerializeToString() for kind in types if kind is not None],
         )
     body = onnx.FunctionProto.FromString(content)
@@ -59,8 +59,7 @@ def _body(site: Site, schema: Any, version: int, plain: bool) -> onnx.FunctionPr
 
 def _inline(site: Site, body: onnx.FunctionProto, schema: Any, version: int) -> None:
     names = _computed_outputs(site, body)
-    function = ir.from_proto(body)
-    assert isinstance(function, ir.Function)
+    function = ir.serde.deserialize_function(body)
     node, graph = site.node, function.graph
     for made in (inner for outer in graph for inner in (outer, *nested_nodes(outer))):
         _resolve(made, node, schema)

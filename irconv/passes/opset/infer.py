@@ -17,9 +17,7 @@ def type_proto(value: ir.Value) -> onnx.TypeProto | None:
     """Return the ONNX type of a value, or None where it is unknown."""
     if value.type is None or value.dtype in (None, ir.DataType.UNDEFINED):
         return None
-    info = ir.to_proto(ir.Value(name="v", type=value.type, shape=value.shape))
-    assert isinstance(info, onnx.ValueInfoProto)
-    return info.type
+    return ir.serde.serialize_value(value).type
 
 
 def infer_outputs(node: ir.Node, version: int) -> None:
@@ -43,14 +41,12 @@ def infer_outputs(node: ir.Node, version: int) -> None:
         types[value.name or ""] = kind
         tensor = constant_tensor(value)
         if tensor is not None and tensor.size <= _MAX_CONSTANT:
-            proto = ir.to_proto(tensor)
-            assert isinstance(proto, onnx.TensorProto)
-            data[value.name or ""] = proto
+            data[value.name or ""] = ir.serde.serialize_tensor(tensor)
     try:
         schema = onnx.defs.get_schema(node.op_type, version, "")
         found = onnx.shape_inference.infer_node_outputs(
             schema,
-            ir.to_proto(node),
+            ir.serde.serialize_node(node),
             types,
             input_data=data,
             opset_imports=[onnx.helper.make_opsetid("", version)],
@@ -60,6 +56,5 @@ def infer_outputs(node: ir.Node, version: int) -> None:
     for value in node.outputs:
         if value.name in found:
             info = onnx.ValueInfoProto(name=value.name, type=found[value.name])
-            inferred = ir.from_proto(info)
-            assert isinstance(inferred, ir.Value)
+            inferred = ir.serde.deserialize_value_info_proto(info, None)
             value.type, value.shape = inferred.type, inferred.shape

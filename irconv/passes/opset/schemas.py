@@ -15,7 +15,6 @@ import onnx
 import onnx.defs
 import onnx_ir as ir
 
-from irconv.passes.opset.infer import type_proto
 from irconv.passes.opset.site import Inexpressible, Site
 
 __all__ = ["default_attribute", "history", "schema_at", "take_step"]
@@ -92,9 +91,7 @@ def default_attribute(schema: Any, name: str) -> ir.Attr | None:
     attribute = schema.attributes.get(name)
     if attribute is None or not attribute.default_value.type:
         return None
-    found = ir.from_proto(attribute.default_value)
-    assert isinstance(found, ir.Attr)
-    return found
+    return ir.serde.deserialize_attribute(attribute.default_value)
 
 
 def _default(schema: Any, name: str) -> Any:
@@ -124,25 +121,26 @@ def _check_types(node: ir.Node, new: Any) -> None:
         (node.outputs, new.outputs, "output"),
     ):
         for index, value in enumerate(values):
-            kind = None if value is None else type_proto(value)
-            if kind is None or not parameters:
-                continue
-            text = _type_text(kind)
-            if text and text not in parameters[min(index, len(parameters) - 1)].types:
+            text = _type_text(None if value is None else value.type)
+            if (
+                text
+                and parameters
+                and text not in parameters[min(index, len(parameters) - 1)].types
+            ):
                 raise Inexpressible(
                     f"{side} {index} is a {text}, which opset {new.since_version} does not take"
                 )
 
 
-def _type_text(kind: onnx.TypeProto) -> str:
-    """Return a type as schemas write it, such as ``seq(tensor(float))``; empty if undefined."""
-    which = kind.WhichOneof("value")
-    if which == "tensor_type":
-        name = onnx.TensorProto.DataType.Name(kind.tensor_type.elem_type).lower()
+def _type_text(kind: ir.TypeProtocol | None) -> str:
+    """Return a type as schemas write it, such as ``seq(tensor(float))``; empty if unknown."""
+    if isinstance(kind, ir.TensorType):
+        name = kind.dtype.name.lower()
         return f"tensor({name})" if name != "undefined" else ""
-    if which in ("sequence_type", "optional_type"):
-        inner = _type_text(getattr(kind, which).elem_type)
-        return f"{'seq' if which == 'sequence_type' else 'optional'}({inner})" if inner else ""
+    if isinstance(kind, ir.SequenceType | ir.OptionalType):
+        inner = _type_text(kind.elem_type)
+        prefix = "seq" if isinstance(kind, ir.SequenceType) else "optional"
+        return f"{prefix}({inner})" if inner else ""
     return ""
 
 

@@ -83,6 +83,7 @@ def _dropout_mask(site: Site) -> None:
 
 
 def _dropout(site: Site) -> None:
+    refuse_used_outputs(site, "its mask output means something else from opset 12 on")
     ratio = site.attribute("ratio")
     site.set("ratio", None)
     if ratio is not None:
