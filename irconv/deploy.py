@@ -34,7 +34,8 @@ def open_artifact(
     bundle.check_digests()
     backend = (registry or load_registry()).build_backend(bundle.target)
     availability = backend.available()
-    if not availability.ok:
+    elsewhere = limits is not None and limits.python is not None
+    if not availability.ok and not elsewhere:
         raise MissingError(
             f"target {bundle.target!r} cannot run here: {availability.detail}",
             where=f"target {backend.name}",

@@ -115,9 +115,9 @@ def test_allow_mismatch_publishes_and_says_so(small_net: Path, tmp_path: Path, m
 def _break_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make fuse-conv-batchnorm change one weight by one percent after its work."""
     import onnx_ir as ir
-    from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 
     from irconv.passes.base import PassResult
+    from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 
     sound = FuseConvBatchnorm.run
 

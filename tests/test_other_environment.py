@@ -62,3 +62,12 @@ def test_with_an_interpreter_it_is_built_and_proved(small_net, tmp_path):
     )
     assert result.exit_code == 0
     assert result.targets[0].manifest["verification"]["level"] == "artifact"
+
+
+def test_its_bundle_is_proved_again_by_that_interpreter(small_net, tmp_path, irconv_cli):
+    irconv.compile(
+        small_net, ["elsewhere"], tmp_path / "build", python={"elsewhere": sys.executable}
+    )
+    bundle = tmp_path / "build" / "elsewhere"
+    assert irconv_cli("verify", bundle).code == 3
+    assert irconv_cli("verify", bundle, "--python", sys.executable).code == 0

@@ -9,7 +9,14 @@ import click
 
 from irconv.config import CompileOptions, parse_bytes
 
-__all__ = ["changed_options", "json_option", "limit_options", "source_options", "target_option"]
+__all__ = [
+    "changed_options",
+    "json_option",
+    "limit_options",
+    "python_option",
+    "source_options",
+    "target_option",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -79,6 +86,15 @@ def limit_options(function: _F) -> _F:
     )(function)
     return click.option(
         "--timeout", type=click.FloatRange(min=0.1), metavar="S", help="Seconds a step may take."
+    )(function)
+
+
+def python_option(function: _F) -> _F:
+    """Add ``--python`` for commands that serve one bundle."""
+    return click.option(
+        "--python",
+        type=click.Path(exists=True, dir_okay=False),
+        help="Interpreter of another environment to run the bundle in.",
     )(function)
 
 

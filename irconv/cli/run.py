@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from irconv.cli.options import json_option, limit_options
+from irconv.cli.options import json_option, limit_options, python_option
 from irconv.cli.output import emit_json, progress
-from irconv.config import CompileOptions
+from irconv.worker import WorkerLimits
 
 
 @click.command("run")
@@ -28,6 +28,7 @@ from irconv.config import CompileOptions
     help="The .npz file to write, with an array per output.",
 )
 @limit_options
+@python_option
 @json_option
 def command(
     bundle: str,
@@ -35,6 +36,7 @@ def command(
     output: Path,
     max_ram: int | None,
     timeout: float | None,
+    python: str | None,
     as_json: bool,
 ) -> None:
     """Run BUNDLE on inputs from files and write its outputs."""
@@ -44,10 +46,10 @@ def command(
 
     opened = open_bundle(bundle)
     sample = read_inputs(inputs, opened.inputs)
-    options = CompileOptions(max_ram=max_ram, timeout=timeout or CompileOptions().timeout)
+    limits = WorkerLimits(timeout or WorkerLimits().seconds, max_ram, python)
     with progress(quiet=as_json) as show:
         show(f"running {bundle}")
-        outputs = run_bundle(opened, [sample], limits=options.limits())[0]
+        outputs = run_bundle(opened, [sample], limits=limits)[0]
     write_outputs(output, outputs)
     if as_json:
         emit_json({"output": str(output), "names": list(outputs)})
