@@ -15,13 +15,16 @@ from irconv.backends.base import (
     Precision,
     Support,
 )
+from irconv.errors import Diagnostic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx_ir as ir
 
     from irconv.runtime.base import Runner
+    from irconv.shapes import DimRange
 
 __all__ = ["OnnxBackend"]
 
@@ -57,11 +60,13 @@ class OnnxBackend(Backend):
         return Abilities(opset=self.opset or 24, ir_version=12, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Convert to the asked opset, if one was asked for."""
-        return (f"convert-opset{{to={self.opset}}}",) if self.opset else ()
+        """Convert to the asked opset, else only where ONNX Runtime lacks kernels."""
+        if self.opset:
+            return (f"convert-opset{{to={self.opset}}}",)
+        return ("infer-shapes", "fit-onnxruntime")
 
     def supports(self, node: ir.Node) -> Support:
-        """Take the domains that ONNX Runtime serves; it says at load what it has no kernel for."""
+        """Take the domains that ONNX Runtime serves; :meth:`check` looks for kernels."""
         if node.domain in _DOMAINS:
             return Support(True)
         return Support(
@@ -70,6 +75,24 @@ class OnnxBackend(Backend):
             reason=f"ONNX Runtime has no operators of domain {node.domain!r}",
             way_out="express it by standard ONNX operators, or bring it as a local function",
         )
+
+    def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
+        """Check the domains, and that ONNX Runtime has a kernel for every node."""
+        from irconv.passes.fit_onnxruntime import kernel_gaps
+
+        diagnostics = super().check(model, shapes)
+        if diagnostics:
+            return diagnostics
+        return [
+            Diagnostic(
+                code="NO_KERNEL",
+                reason=reason,
+                node=node.name or "",
+                op=f"{node.domain}::{node.op_type}" if node.domain else node.op_type,
+                way_out="use another dtype or opset, or a newer ONNX Runtime",
+            )
+            for node, reason in kernel_gaps(model).items()
+        ]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.onnx``, with external data where the weights need it."""

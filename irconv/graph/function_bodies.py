@@ -17,7 +17,7 @@ from onnx_ir.passes.common import InlinePass
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
 
-__all__ = ["NoBodyError", "expand_nodes"]
+__all__ = ["NoBodyError", "expand_nodes", "function_body"]
 
 _DOMAIN = "irconv.function-body"
 _STANDARD = ("", "ai.onnx.ml", "ai.onnx.preview")
@@ -51,13 +51,13 @@ def expand_nodes(
             if node.op_identifier() in model.functions or not wanted(node):
                 continue
             try:
-                schema, body = _body_of(node, scope.opsets)
+                body = function_body(node, scope.opsets)
             except NoBodyError as error:
                 refused.append((node, str(error)))
                 continue
             expanded.append(node.op_type)
             _rename(body, node, names)
-            _prepare_call(node, schema, body, names)
+            _prepare_call(node, scope.opsets[node.domain], body, names)
             identifier = (_DOMAIN, node.op_type, str(len(bodies)))
             bodies[identifier] = _as_function(body, len(node.outputs), identifier)
             node.domain, _, node.overload = identifier
@@ -69,7 +69,16 @@ def expand_nodes(
     return expanded, refused
 
 
-def _body_of(node: ir.Node, opsets: Mapping[str, int]) -> tuple[Any, onnx.FunctionProto]:
+def function_body(node: ir.Node, opsets: Mapping[str, int]) -> onnx.FunctionProto:
+    """Return the function body of a node of the ONNX standard.
+
+    Args:
+        node: The node; the dtypes of its inputs should be known.
+        opsets: Opset version of each imported domain.
+
+    Raises:
+        NoBodyError: If there is none, or none that fits the node.
+    """
     version = opsets.get(node.domain)
     if node.domain not in _STANDARD or version is None:
         raise NoBodyError("it is no operator of the ONNX standard")
@@ -81,7 +90,7 @@ def _body_of(node: ir.Node, opsets: Mapping[str, int]) -> tuple[Any, onnx.Functi
     if len(node.inputs) > len(body.input) or len(node.outputs) > len(body.output):
         raise NoBodyError("its function body does not take all its inputs or give all its outputs")
     _check_meaning(body, opsets)
-    return schema, body
+    return body
 
 
 def _pick_body(schema: Any, node: ir.Node, opsets: Mapping[str, int]) -> onnx.FunctionProto:
@@ -215,7 +224,7 @@ def _rename_graph(
 
 
 def _prepare_call(
-    node: ir.Node, schema: Any, body: onnx.FunctionProto, names: NameAllocator
+    node: ir.Node, version: int, body: onnx.FunctionProto, names: NameAllocator
 ) -> None:
     """Make the node and its body fit each other like a call and a function.
 
@@ -223,6 +232,7 @@ def _prepare_call(
     that use a graph attribute hold its nodes already. An output that the node leaves out may be
     missing in the body, and gets a stand-in that nothing reads.
     """
+    schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     for name, attribute in schema.attributes.items():
         if name not in node.attributes and attribute.default_value.name:
             node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)

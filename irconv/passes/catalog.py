@@ -11,6 +11,7 @@ from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.expand_functions import ExpandFunctions
+from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
@@ -24,6 +25,7 @@ PASSES: tuple[type[Pass], ...] = (
     BindShapes,
     ConvertOpset,
     ExpandFunctions,
+    FitOnnxruntime,
     InferShapes,
     EliminateIdentity,
     FoldConstants,

@@ -154,7 +154,7 @@ def load_samples(path: Path) -> list[dict[str, Value]]:
     try:
         arrays = _read_npz(path)
     except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}", where="data") from error
+        raise InputError(f"there is no file {path}", where="data", hint="check the path") from error
     except _UNREADABLE as error:
         raise InputError(
             f"{path} is no .npz file of plain arrays: {error}",
@@ -167,7 +167,11 @@ def load_samples(path: Path) -> list[dict[str, Value]]:
         index = json.loads(arrays[_INDEX].tobytes())
         return [{name: _unpack(entry, arrays) for name, entry in row.items()} for row in index]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"the index of {path} is broken: {error}", where="data") from error
+        raise InputError(
+            f"the index of {path} is broken: {error}",
+            where="data",
+            hint="restore the file, or write it with numpy.savez(path, input_name=array)",
+        ) from error
 
 
 def _read_npz(path: Path) -> dict[str, Array]:

@@ -7,7 +7,7 @@ files is one sample, one file an input. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from irconv.errors import InputError
 from irconv.runtime.base import Array, TensorSpec, Value
 from irconv.runtime.values import dtype_name, load_array, load_samples, numpy_dtype
 
-__all__ = ["MAX_FILES", "load_data"]
+__all__ = ["MAX_FILES", "fit_sample", "load_data"]
 
 MAX_FILES = 1000
 """The most files of a folder that are read."""
@@ -38,7 +38,7 @@ def load_data(path: Path, specs: Sequence[TensorSpec]) -> list[dict[str, Value]]
     samples = _read(path)
     if not samples:
         raise InputError(f"{path} holds no sample", where="data", hint=_expected(specs))
-    return [_fit(sample, specs, f"sample {number}") for number, sample in enumerate(samples)]
+    return [fit_sample(sample, specs, f"sample {number}") for number, sample in enumerate(samples)]
 
 
 def _read(path: Path) -> list[dict[str, Value]]:
@@ -47,7 +47,11 @@ def _read(path: Path) -> list[dict[str, Value]]:
     archives = sorted(path.glob("*.npz"))
     arrays = sorted(path.glob("*.npy"))
     if max(len(archives), len(arrays)) > MAX_FILES:
-        raise InputError(f"{path} holds more than {MAX_FILES} files", where="data")
+        raise InputError(
+            f"{path} holds more than {MAX_FILES} files",
+            where="data",
+            hint="give fewer samples, or one .npz file",
+        )
     if archives and arrays:
         raise InputError(
             f"{path} holds both .npz and .npy files",
@@ -63,7 +67,19 @@ def _expected(specs: Sequence[TensorSpec]) -> str:
     return "the model's inputs are: " + ("; ".join(map(str, specs)) or "none")
 
 
-def _fit(sample: dict[str, Value], specs: Sequence[TensorSpec], where: str) -> dict[str, Value]:
+def fit_sample(
+    sample: Mapping[str, Value], specs: Sequence[TensorSpec], where: str
+) -> dict[str, Value]:
+    """Return a sample's values in the order and dtypes of ``specs``.
+
+    Args:
+        sample: A value for each input.
+        specs: The inputs.
+        where: What the sample is called in messages.
+
+    Raises:
+        InputError: If a name, a dtype or a shape does not fit, or a value would not survive.
+    """
     names = [spec.name for spec in specs]
     missing = [name for name in names if name not in sample]
     unknown = [name for name in sample if name not in names]

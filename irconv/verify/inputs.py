@@ -138,7 +138,11 @@ def _prepare_one(spec: TensorSpec, wish: InputSpec | None, domain: Domain) -> _I
     if domain.needs_data:
         raise _cannot(spec, domain.needs_data)
     if wish is not None and wish.dtype not in (None, spec.dtype):
-        raise UsageError(f"--input says that {spec.name!r} is {wish.dtype}; it is {spec.dtype}")
+        raise UsageError(
+            f"--input says that {spec.name!r} is {wish.dtype}; it is {spec.dtype}",
+            where="--input",
+            hint=f"the model takes {spec}",
+        )
     shape = spec.shape if wish is None else wish.dims
     if shape is None:
         raise InputError(
@@ -148,14 +152,18 @@ def _prepare_one(spec: TensorSpec, wish: InputSpec | None, domain: Domain) -> _I
         )
     if spec.shape is not None and len(spec.shape) != len(shape):
         raise UsageError(
-            f"--input gives {spec.name!r} {len(shape)} dimensions; it has {len(spec.shape)}"
+            f"--input gives {spec.name!r} {len(shape)} dimensions; it has {len(spec.shape)}",
+            where="--input",
+            hint=f"the model takes {spec}",
         )
     dims = []
     for axis, dim in enumerate(shape):
         own = dim if spec.shape is None else spec.shape[axis]
         if isinstance(own, int) and dim not in (None, own):
             raise UsageError(
-                f"--input gives dimension {axis} of {spec.name!r} the size {dim}; it is {own}"
+                f"--input gives dimension {axis} of {spec.name!r} the size {dim}; it is {own}",
+                where="--input",
+                hint=f"the model takes {spec}",
             )
         chosen = own if dim is None or isinstance(own, int) else dim
         unnamed = f"{spec.name}[{axis}]" if axis else "[0]"
