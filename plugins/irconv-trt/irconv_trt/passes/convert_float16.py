@@ -26,6 +26,7 @@ from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
 from irconv.graph.walk import subgraphs_of
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv_trt.passes.constants import drop_unread
 from irconv_trt.passes.type_variables import TypeVariables, type_variables
 
 __all__ = ["KEPT", "ConvertFloat16"]
@@ -293,15 +294,4 @@ class _Conversion:
 
     def drop_unused(self) -> None:
         """Remove the float32 constants whose every reader now reads the float16 twin."""
-        producers: dict[ir.Graph, list[ir.Node]] = {}
-        for value in self.twins:
-            if constant_tensor(value) is None or value.uses() or value.is_graph_output():
-                continue
-            graph, producer = value.graph, value.producer()
-            assert isinstance(graph, ir.Graph)
-            if producer is not None:
-                producers.setdefault(graph, []).append(producer)
-            else:
-                del graph.initializers[value.name or ""]
-        for graph, nodes in producers.items():
-            graph.remove(nodes, safe=True)
+        drop_unread(value for value in self.twins if constant_tensor(value) is not None)

@@ -22,6 +22,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv_trt.passes.constants import add_initializer
 from irconv_trt.passes.fold_bias_dequantize import (
     dequantized,
     remove_unread,
@@ -137,7 +138,7 @@ class _Expander:
             if tensor is not None:
                 shifted = tensor.numpy().astype(np.float32) - np.float32(zero)
                 assert isinstance(value.graph, ir.Graph)
-                constant = self._constant(value.graph, f"{value.name}_float", shifted)
+                constant = add_initializer(value.graph, self._names, f"{value.name}_float", shifted)
                 for user, index in value.uses():
                     user.replace_input_with(index, constant)
                 unread.append(value)
@@ -157,7 +158,9 @@ class _Expander:
         graph, output = node.graph, node.outputs[0]
         assert isinstance(graph, ir.Graph)
         bounds = [
-            self._constant(graph, f"{output.name}_{word}", np.array(bound - zero, np.float32))
+            add_initializer(
+                graph, self._names, f"{output.name}_{word}", np.array(bound - zero, np.float32)
+            )
             for word, bound in (("low", low), ("high", high))
         ]
         divide = ir.node("Div", node.inputs[:2], name=self._names.fresh(f"{output.name}_divided"))
@@ -169,18 +172,6 @@ class _Expander:
             if output.dtype is not None:
                 made.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
         _replace(node, [divide, around, clip])
-
-    def _constant(self, graph: ir.Graph, base: str, array: np.ndarray) -> ir.Value:
-        name = self._names.fresh(base)
-        tensor = ir.Tensor(array, name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        graph.register_initializer(value)
-        return value
 
 
 def _replace(node: ir.Node, made: list[ir.Node]) -> None:

@@ -24,6 +24,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
 from irconv.passes.base import Pass, PassContext, PassResult
+from irconv_trt.passes.constants import add_initializer, drop_unread
 from irconv_trt.passes.quantized_groups import QuantizedGroup, is_operator, zero_point_of
 
 __all__ = ["RewriteUint8Qdq"]
@@ -152,7 +153,9 @@ class _Rewriter:
         shape = () if tensor is None else tuple(tensor.shape.numpy())
         if (graph, shape) not in self._zeros:
             array = np.full(shape, -_SHIFT, np.int8)
-            self._zeros[graph, shape] = self._initializer(graph, "zero_point_int8", array)
+            self._zeros[graph, shape] = add_initializer(
+                graph, self._names, "zero_point_int8", array
+            )
         return self._zeros[graph, shape]
 
     def _shift(self, value: ir.Value) -> ir.Value:
@@ -161,32 +164,9 @@ class _Rewriter:
             assert tensor is not None
             assert isinstance(graph, ir.Graph)
             array = (tensor.numpy().astype(np.int16) - _SHIFT).astype(np.int8)
-            self._shifted[value] = self._initializer(graph, f"{value.name}_int8", array)
+            self._shifted[value] = add_initializer(graph, self._names, f"{value.name}_int8", array)
         return self._shifted[value]
-
-    def _initializer(self, graph: ir.Graph, base: str, array: np.ndarray) -> ir.Value:
-        name = self._names.fresh(base)
-        tensor = ir.Tensor(array, name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        graph.register_initializer(value)
-        return value
 
     def drop_unused(self) -> None:
         """Remove uint8 constants that nothing reads any more."""
-        producers: dict[ir.Graph, list[ir.Node]] = {}
-        for value in self._shifted:
-            if value.uses() or value.is_graph_output():
-                continue
-            graph, producer = value.graph, value.producer()
-            assert isinstance(graph, ir.Graph)
-            if producer is not None:
-                producers.setdefault(graph, []).append(producer)
-            else:
-                del graph.initializers[value.name or ""]
-        for graph, nodes in producers.items():
-            graph.remove(nodes, safe=True)
+        drop_unread(self._shifted)
