@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import networkx as nx
-
 from irconv.errors import UsageError
 from irconv.passes.base import Pass
 
@@ -24,6 +22,15 @@ def order_passes(passes: Iterable[Pass]) -> list[Pass]:
     positions: dict[str, list[int]] = {}
     for position, pass_ in enumerate(pipeline):
         positions.setdefault(pass_.name, []).append(position)
+    if all(
+        earlier < position
+        for position, pass_ in enumerate(pipeline)
+        for name in pass_.after
+        for earlier in positions.get(name, [])
+    ):
+        return pipeline
+    import networkx as nx
+
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(len(pipeline)))
     for position, pass_ in enumerate(pipeline):
