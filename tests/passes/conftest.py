@@ -110,6 +110,20 @@ def same_outputs(before: ir.Model, after: ir.Model, *, exact: bool) -> None:
             np.testing.assert_allclose(now, was, rtol=1e-5, atol=1e-6, err_msg=str(name))
 
 
+def same_as_reference(before: ir.Model, after: ir.Model) -> None:
+    """Check that ONNX Runtime runs ``after`` only, and gives what ``before`` means."""
+    import onnxruntime
+    from onnx.reference import ReferenceEvaluator
+
+    feeds = seeded_feeds(after)
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented):
+        ort_outputs(before, feeds)
+    expected = ReferenceEvaluator(ir.to_proto(before)).run(None, feeds)
+    for was, now in zip(expected, ort_outputs(after, feeds), strict=True):
+        assert was.dtype == now.dtype
+        np.testing.assert_allclose(now, was, rtol=1e-5, atol=1e-6)
+
+
 def pass_named(name: str) -> type[Pass]:
     return {cls.name: cls for cls in PASSES}[name]
 
@@ -118,6 +132,7 @@ def pass_named(name: str) -> type[Pass]:
 def kit() -> SimpleNamespace:
     """Return the functions above; tests have no package to import them from."""
     functions: tuple[Callable[..., object], ...] = (
-        apply_pass, ort_outputs, parse, pass_named, same_outputs, same_text, seeded_feeds,
+        apply_pass, ort_outputs, parse, pass_named, same_as_reference, same_outputs, same_text,
+        seeded_feeds,
     )  # fmt: skip
     return SimpleNamespace(**{function.__name__: function for function in functions})

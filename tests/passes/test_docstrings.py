@@ -14,6 +14,8 @@ from irconv.passes.catalog import PASSES
 from irconv.spec import parse_spec
 
 BLOCK = r"(?m)^{}(?: ``(.+)``)?::\n\n((?:[ ]{{4}}.*\n|[ ]*\n)+)"
+MAKE_RUNNABLE = {"fit-onnxruntime"}
+"""Passes whose whole point is that ONNX Runtime cannot run the model before."""
 
 
 def block(cls: type[Pass], head: str) -> tuple[str, str]:
@@ -34,5 +36,7 @@ def test_before_becomes_after(cls: type[Pass], kit: SimpleNamespace) -> None:
     applied = kit.apply_pass(pass_, before)
     assert applied.modified
     kit.same_text(applied.after, kit.parse(after))
-    if pass_.effect != "lossy":
+    if pass_.name in MAKE_RUNNABLE:
+        kit.same_as_reference(applied.before, applied.after)
+    elif pass_.effect != "lossy":
         kit.same_outputs(applied.before, applied.after, exact=False)
