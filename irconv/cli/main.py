@@ -5,6 +5,7 @@ Nothing heavy is imported until a command needs it; ``irconv --help`` reads the 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import sys
@@ -33,6 +34,7 @@ COMMANDS: dict[str, str] = {
 """Every command with its line of help; command ``x`` is ``irconv.cli.x:command``."""
 
 _INTERRUPTED = 130
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 class _LazyGroup(click.Group):
@@ -105,7 +107,11 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Entry point of the ``irconv`` script."""
+    """Entry point of the ``irconv`` script.
+
+    Imports and graphs make many objects and little garbage, so the collector runs rarely.
+    """
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     sys.exit(run(sys.argv[1:]))
 
 

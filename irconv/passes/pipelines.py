@@ -29,7 +29,7 @@ DEFAULT_LEVEL = 2
 MAX_ROUNDS = 4
 """How often a pipeline may repeat while some pass still changes the model."""
 
-_CLEAN_UP_FIRST = ("eliminate-identity", "eliminate-no-op", "fold-constants")
+_CLEAN_UP_FIRST = ("eliminate-identity", "fold-constants", "eliminate-no-op")
 _CLEAN_UP_LAST = (
     "dedup-initializers",
     "eliminate-common-subexpressions",
