@@ -26,6 +26,8 @@ _PROVIDER = "CPUExecutionProvider"
 _NO_END = 2**31 - 1
 _MAX_DEPTH = 8
 _NEEDS_NO_KERNEL = "Constant"
+_COMPUTED_BY = {"CastLike": "Cast"}
+"""Operators whose body is one other operator with the same type constraints."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,7 @@ def kernel_gap(node: ir.Node, opsets: Mapping[str, int]) -> str:
     since = _since(domain, node.op_type, opsets)
     if since is None:
         return "ONNX Runtime does not know the operator"
-    serving = [
-        kernel for kernel in _kernels().get((domain, node.op_type), []) if kernel.serves(since)
-    ]
+    serving = _serving(domain, _COMPUTED_BY.get(node.op_type, node.op_type), opsets)
     if any(_takes(kernel, node, opsets) for kernel in serving):
         return form_gap(node)
     if serving:
@@ -84,6 +84,12 @@ def kernel_gap(node: ir.Node, opsets: Mapping[str, int]) -> str:
         return f"ONNX Runtime has no kernel for version {since} of the operator"
     missing = _missing_in(body.node, _written_for(node, body, opsets), opsets, _MAX_DEPTH)
     return f"ONNX Runtime has no kernel for {missing}, which its body needs" if missing else ""
+
+
+def _serving(domain: str, op_type: str, opsets: Mapping[str, int]) -> list[_Kernel]:
+    since = _since(domain, op_type, opsets)
+    known = _kernels().get((domain, op_type), [])
+    return [kernel for kernel in known if since is not None and kernel.serves(since)]
 
 
 def _is_function(node: ir.Node, opsets: Mapping[str, int]) -> bool:
@@ -147,7 +153,8 @@ _NAMES = {dtype: f"tensor({dtype.name.lower()})" for dtype in ir.DataType}
 
 
 def _dtypes(node: ir.Node) -> str:
-    names = [value.dtype.name.lower() for value in node.inputs if value is not None and value.dtype]
+    values = (*node.inputs, *node.outputs)
+    names = [value.dtype.name.lower() for value in values if value is not None and value.dtype]
     return ", ".join(dict.fromkeys(names)) or "unknown"
 
 
@@ -179,7 +186,7 @@ def _served(node: onnx.NodeProto, opsets: Mapping[str, int], depth: int) -> bool
     since = _since(domain, node.op_type, opsets)
     if node.op_type == _NEEDS_NO_KERNEL or since is None:
         return since is not None
-    if any(kernel.serves(since) for kernel in _kernels().get((domain, node.op_type), [])):
+    if _serving(domain, node.op_type, opsets):
         return True
     schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
     if schema.has_context_dependent_function:

@@ -12,6 +12,8 @@ import onnx_ir as ir
 __all__ = ["form_gap"]
 
 _MASK, _VALID_LENGTH, _QK_OUTPUT = 3, 6, 3
+_WEIGHT_ZERO_POINT = 3
+_OUTPUT_SHAPE = 2
 
 
 def form_gap(node: ir.Node) -> str:
@@ -44,9 +46,34 @@ def _attention(node: ir.Node) -> str:
     return ""
 
 
+def _convolution(node: ir.Node) -> str:
+    zero_point = node.inputs[_WEIGHT_ZERO_POINT] if _given(node, _WEIGHT_ZERO_POINT) else None
+    if zero_point is None or zero_point.shape is None or list(zero_point.shape) in ([], [1]):
+        return ""
+    return "ONNX Runtime takes one zero point for all weights only"
+
+
+def _unpooling(node: ir.Node) -> str:
+    if _given(node, _OUTPUT_SHAPE):
+        return "ONNX Runtime 1.32 puts values in wrong places where an output shape is given"
+    return ""
+
+
+def _maximum(node: ir.Node) -> str:
+    data = node.inputs[0]
+    if data is None or data.dtype != ir.DataType.BOOL or data.shape is None:
+        return ""
+    empty = any(dim == 0 for dim in data.shape)
+    return "ONNX Runtime takes no extreme of an empty set of booleans" if empty else ""
+
+
 _CHECKS: Mapping[str, Callable[[ir.Node], str]] = {
     "Attention": _attention,
+    "ConvInteger": _convolution,
     "GRU": _recurrent,
     "LSTM": _recurrent,
+    "MaxUnpool": _unpooling,
     "RNN": _recurrent,
+    "ReduceMax": _maximum,
+    "ReduceMin": _maximum,
 }

@@ -15,6 +15,7 @@ from suite import Case
 from irconv.backends.base import Backend, EmitRequest
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
 from irconv.graph.interface import output_specs
+from irconv.graph.load import load_model
 from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
@@ -52,14 +53,12 @@ def _run_baseline(case: Case, scratch: Path) -> str:
         return f"fail: {error.what.splitlines()[0]}"
 
 
-def _run_target(
-    case: Case, backend: Backend, registry: Registry, level: int, scratch: Path
-) -> str:
+def _run_target(case: Case, backend: Backend, registry: Registry, level: int, scratch: Path) -> str:
     stage = "load"
     try:
         source = scratch / "source.onnx"
         onnx.save(case.model, source)
-        model = _load(source)
+        model = load_model(source).model
         names = [spec.name for spec in output_specs(model)]
         stage = "passes"
         manager = PassManager(resolve_pipeline(registry, level), strict=True, max_rounds=MAX_ROUNDS)
@@ -96,9 +95,3 @@ def _judge(case: Case, runner: Any, names: list[str]) -> str:
         if found:
             return f"fail: mismatch: {found}"
     return "pass"
-
-
-def _load(path: Path) -> Any:
-    import onnx_ir as ir
-
-    return ir.load(path)
