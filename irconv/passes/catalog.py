@@ -15,6 +15,7 @@ from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
+from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -24,6 +25,7 @@ __all__ = ["PASSES"]
 PASSES: tuple[type[Pass], ...] = (
     BindShapes,
     ConvertOpset,
+    InlineFunctions,
     ExpandFunctions,
     FitOnnxruntime,
     InferShapes,

@@ -133,6 +133,15 @@ def _broadcast(site: Site) -> None:
         site.set_input(1, value)
 
 
+def _prelu_7(site: Site) -> None:
+    """Before opset 7 a slope vector held one element a channel, which is axis 1."""
+    slope = site.needed(1)
+    trailing = site.needed_rank(0) - 2
+    if site.needed_rank(1) == 1 and trailing > 0 and list(slope.shape or ()) != [1]:
+        axes = list(range(1, 1 + trailing))
+        site.set_input(1, site.emit("Unsqueeze", [slope], {"axes": axes}))
+
+
 def _gemm_7(site: Site) -> None:
     site.set("broadcast", None)
 
@@ -206,8 +215,7 @@ UPWARD: dict[tuple[str, int], Adapter] = {
     **{
         (name, 7): _broadcast
         for name in (
-            "Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "PRelu", "Pow", "Sub",
-            "Xor",
+            "Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor",
         )
     },
     ("BatchNormalization", 7): _batch_normalization_7,
@@ -223,6 +231,7 @@ UPWARD: dict[tuple[str, int], Adapter] = {
     ("GroupNormalization", 21): _group_normalization,
     ("Hardmax", 13): _softmax,
     ("LogSoftmax", 13): _softmax,
+    ("PRelu", 7): _prelu_7,
     ("Pad", 11): _pad,
     ("Resize", 11): _resize_11,
     ("RoiAlign", 16): _roi_align,

@@ -65,8 +65,12 @@ class OpenvinoBackend(Backend):
         )
 
     def legalization(self) -> tuple[str, ...]:
-        """Expand what OpenVINO lacks, twice, for bodies that use what it lacks themselves."""
+        """Inline functions and expand what OpenVINO lacks.
+
+        The expansion runs twice, for bodies that use what it lacks themselves.
+        """
         return (
+            "inline-functions",
             "infer-shapes",
             "legalize-openvino",
             "infer-shapes",

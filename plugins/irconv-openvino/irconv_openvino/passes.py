@@ -24,15 +24,16 @@ class LegalizeOpenvino(Pass):
     Before::
 
         <ir_version: 13, opset_import: ["" : 28]>
-        example (float[N, 4] x) => (float[N, 2] y) {
-            y = SwiGLU(x)
+        example (float[N, 4] x, float[N, 4] gate) => (float[N, 4] y) {
+            y = SwiGLU(x, gate)
         }
 
     After::
 
         <ir_version: 13, opset_import: ["" : 28]>
-        example (float[N, 4] x) => (float[N, 2] y) {
-            y = SwiGLU(x)
+        example (float[N, 4] x, float[N, 4] gate) => (float[N, 4] y) {
+            "SwiGLU/SwishGate" = Swish <alpha = 1.0> (x)
+            y = Mul("SwiGLU/SwishGate", gate)
         }
     """
 

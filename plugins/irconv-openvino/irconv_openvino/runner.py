@@ -58,6 +58,8 @@ class OpenvinoRunner(Runner):
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
+        if self._request is None:
+            raise BackendError("the runner is closed", where="run")
         for entry in self._inputs:
             if entry["index"] is None:
                 continue
@@ -91,5 +93,5 @@ class OpenvinoRunner(Runner):
         }
 
     def close(self) -> None:
-        """Free the compiled model."""
-        del self._request, self._compiled
+        """Free the compiled model; a runner may be closed twice."""
+        self._request = self._compiled = None
