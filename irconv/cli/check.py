@@ -43,12 +43,14 @@ def command(model: str, targets: tuple[str, ...], as_json: bool, **given: Any) -
 
 def _print(check: dict[str, Any]) -> None:
     total = sum(check["supported"].values())
-    state = "can be built" if check["ok"] else f"{len(check['diagnostics'])} obstacles"
+    count = len(check["diagnostics"])
+    state = "can be built" if check["ok"] else f"{count} obstacle{'s' if count > 1 else ''}"
     click.echo(f"{check['target']}: {state}; {total} nodes supported")
     for name, (before, after) in check["legalized"].items():
         click.echo(f"  legalized by {name}: {before} -> {after} nodes")
     for entry in check["diagnostics"]:
         place = " ".join(filter(None, (entry["op"], repr(entry["node"]) if entry["node"] else "")))
-        click.echo(f"  {entry['code']} {place}: {entry['reason']}")
+        label = " ".join(filter(None, (entry["code"], place)))
+        click.echo(f"  {label}: {entry['reason']}")
         if entry["way_out"]:
             click.echo(f"    way out: {entry['way_out']}")

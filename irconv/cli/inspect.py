@@ -49,7 +49,7 @@ def _print_bundle(facts: dict[str, Any]) -> None:
 
 def _print_facts(facts: dict[str, Any], indent: str = "") -> None:
     for key, value in facts.items():
-        label = f"{indent}{key.replace('_', ' ')}:"
+        label = f"{indent}{key.replace('_', ' ') or 'default domain'}:"
         if isinstance(value, dict):
             click.echo(label)
             _print_facts(value, indent + "  ")
