@@ -39,12 +39,11 @@ MOST_HEAP_FACTOR, MOST_HEAP_EXTRA, MOST_RATIO = 1.3, 400 * MB, 1.5
 
 
 @dataclass
-class Run:
-    """One run of a command: seconds, peak bytes of heap and of resident memory."""
+class Memory:
+    """Peak bytes of heap and of resident memory of a process."""
 
-    seconds: float
-    heap: int
-    resident: int
+    heap: int = 0
+    resident: int = 0
 
 
 def write_model(folder: Path, weights: int, size: int) -> Path:
@@ -77,43 +76,47 @@ def write_model(folder: Path, weights: int, size: int) -> Path:
     return path
 
 
-def optimize(source: Path, output: Path) -> Run:
-    """Run ``irconv optimize`` and watch its memory."""
-    command = [sys.executable, "-m", "irconv.cli.main", "optimize"]
+def optimize(source: Path, output: Path, *, watch: bool = False) -> tuple[float, Memory]:
+    """Run ``irconv optimize``; return its seconds and, if it is watched, its memory.
+
+    Watching slows it down, so time and memory are taken from different runs.
+    """
+    os.sync()
+    memory = Memory()
+    command = [sys.executable, "-m", "irconv.cli.main", "optimize", str(source)]
     start = time.perf_counter()
-    with subprocess.Popen(
-        [*command, str(source), "-o", str(output), "--json"], stdout=subprocess.PIPE
-    ) as process:
-        heap = resident = 0
-        while process.poll() is None:
-            heap = max(heap, _status(process.pid, "RssAnon"))
-            resident = max(resident, _status(process.pid, "VmHWM"))
+    with subprocess.Popen([*command, "-o", str(output), "--json"], stdout=subprocess.PIPE) as run:
+        while watch and run.poll() is None:
+            now = _status(run.pid)
+            memory.heap = max(memory.heap, now.get("RssAnon", 0))
+            memory.resident = max(memory.resident, now.get("VmHWM", 0))
             time.sleep(0.005)
+        assert run.stdout is not None
+        text = run.stdout.read()
+        run.wait()
         seconds = time.perf_counter() - start
-        assert process.stdout is not None
-        text = process.stdout.read()
-    if process.returncode:
-        raise SystemExit(f"irconv optimize failed with exit code {process.returncode}")
+    if run.returncode:
+        raise SystemExit(f"irconv optimize failed with exit code {run.returncode}")
     for record in json.loads(text)["passes"]:
         if record.get("error"):
             raise SystemExit(f"pass {record['name']} was rolled back: {record['error']}")
-    return Run(seconds, heap, resident)
+    return seconds, memory
 
 
-def _status(pid: int, field: str) -> int:
+def _status(pid: int) -> dict[str, int]:
+    """Return the memory fields of a process, in bytes; none if it has ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    for line in text.splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+        return {}
+    fields = (line.split() for line in text.splitlines() if line.endswith(" kB"))
+    return {name.rstrip(":"): int(count) * 1024 for name, count, _ in fields}
 
 
 def copy(source: Path, folder: Path) -> float:
     """Copy a model's files, wait for the disk, and return the seconds that took."""
     folder.mkdir()
+    os.sync()
     start = time.perf_counter()
     for path in (source, source.with_name(source.name + ".data")):
         target = folder / path.name
@@ -128,33 +131,35 @@ def measure(folder: Path, weights: int, size: int, runs: int) -> bool:
     """Measure by turns and print the figures; return whether all of them are kept."""
     tiny = folder / "tiny"
     tiny.mkdir()
-    floor = optimize(write_model(tiny, 2, 4096), tiny / "out.onnx")
+    _, floor = optimize(write_model(tiny, 2, 4096), tiny / "out.onnx", watch=True)
     source = write_model(folder, weights, size)
     total = sum(path.stat().st_size for path in folder.glob("model.onnx*"))
-    os.sync()
-    optimized: list[Run] = []
+    _, peak = _optimize_once(source, folder, watch=True)
+    optimized: list[float] = []
     copied: list[float] = []
-    for number in range(runs):
-        output = folder / f"out{number}"
-        optimized.append(optimize(source, output / "model.onnx"))
-        _check(source, output / "model.onnx")
-        shutil.rmtree(output)
-        copied.append(copy(source, folder / f"copy{number}"))
-        shutil.rmtree(folder / f"copy{number}")
-    heap = max(run.heap for run in optimized) - floor.heap
-    resident = max(run.resident for run in optimized) - floor.resident
+    for _ in range(runs):
+        optimized.append(_optimize_once(source, folder)[0])
+        copied.append(copy(source, folder / "copy"))
+        shutil.rmtree(folder / "copy")
+    heap, resident = peak.heap - floor.heap, peak.resident - floor.resident
     most_heap = MOST_HEAP_FACTOR * size + MOST_HEAP_EXTRA
-    ratio = statistics.median(
-        run.seconds / seconds for run, seconds in zip(optimized, copied, strict=True)
-    )
+    ratio = statistics.median(mine / plain for mine, plain in zip(optimized, copied, strict=True))
     print(f"model      {total / MB:.0f} MB in {weights} weights of {size / MB:.0f} MB")
     print(f"floor      {floor.heap / MB:.0f} MB heap, {floor.resident / MB:.0f} MB resident")
     print(f"heap       {heap / MB:.0f} MB above the floor (at most {most_heap / MB:.0f})")
     print(f"resident   {resident / MB:.0f} MB above the floor, pages of mapped files included")
-    print(f"optimize   {', '.join(f'{run.seconds:.2f}' for run in optimized)} s")
+    print(f"optimize   {', '.join(f'{seconds:.2f}' for seconds in optimized)} s")
     print(f"copy       {', '.join(f'{seconds:.2f}' for seconds in copied)} s")
     print(f"ratio      {ratio:.2f} (at most {MOST_RATIO})")
     return heap <= most_heap and ratio <= MOST_RATIO
+
+
+def _optimize_once(source: Path, folder: Path, *, watch: bool = False) -> tuple[float, Memory]:
+    output = folder / "out"
+    result = optimize(source, output / "model.onnx", watch=watch)
+    _check(source, output / "model.onnx")
+    shutil.rmtree(output)
+    return result
 
 
 def _check(source: Path, output: Path) -> None:

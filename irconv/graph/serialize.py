@@ -94,6 +94,7 @@ def save_model(
     if not plan.external:
         return [path]
     with data.open("xb") as stream, ThreadPoolExecutor(max_workers=1) as flusher:
+        os.posix_fallocate(stream.fileno(), 0, plan.end)
         flushed, flushes = 0, []
         for offset, tensor in plan.external.values():
             stream.seek(offset)
@@ -174,13 +175,14 @@ class _Plan:
         location: Name of the external data file; None if there is none.
         external: Offset and tensor by identity, in the order of the offsets.
         inline: Tensors by the number of their token in the model file.
+        end: Size of the external data file.
     """
 
     location: str | None
     tokens: Tokens = field(default_factory=Tokens)
     external: dict[object, tuple[int, ir.TensorProtocol]] = field(default_factory=dict)
     inline: dict[int, ir.TensorProtocol] = field(default_factory=dict)
-    _end: int = 0
+    end: int = 0
 
     def place(self, tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
         """Return what stands for ``tensor`` in the message."""
@@ -197,9 +199,9 @@ class _Plan:
         key = _identity(tensor)
         if key not in self.external:
             alignment = _PAGE if tensor.nbytes >= _PAGE_ALIGNED else _ALIGNMENT
-            offset = -(-self._end // alignment) * alignment
+            offset = -(-self.end // alignment) * alignment
             self.external[key] = (offset, tensor)
-            self._end = offset + tensor.nbytes
+            self.end = offset + tensor.nbytes
         offset, _ = self.external[key]
         return ir.ExternalTensor(
             self.location,
