@@ -27,9 +27,6 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
             "notices once their shapes are known"
         ),
         r"node/test_attention_4d_causal_fp16": "one value of 192 is off by a unit of float16",
-        r"pytorch-converted/test_PReLU_.d_multiparam": (
-            "the slope has one element a channel, which opset 7 gave up for broadcasting"
-        ),
     },
     "openvino": {
         r"node/test_attention_.*": (

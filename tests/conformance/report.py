@@ -70,9 +70,9 @@ def write_operators(cases: Mapping[str, Case], baseline: Statuses) -> None:
         "",
         (
             "Written by `python tests/conformance/run.py --write` from the ONNX backend suite "
-            f"(`onnx.backend.test`, {len(cases)} cases). Every case goes through irconv's own path: "
-            "load and check, passes at `-O2`, legalize, check, emit, run in the target's runtime, and "
-            "compare with the suite's expected outputs at the suite's tolerance."
+            f"(`onnx.backend.test`, {len(cases)} cases). Every case goes through irconv's own "
+            "path: load and check, passes at `-O2`, legalize, check, emit, run in the target's "
+            "runtime, and compare with the suite's expected outputs at the suite's tolerance."
         ),
         "",
         *_totals(cases, results, baseline),
@@ -180,9 +180,9 @@ def _alone(baseline: Statuses, onnx: Statuses) -> list[str]:
         "## What ONNX Runtime alone does not pass",
         "",
         (
-            f"{len(failing)} cases. {len(won)} of them pass through irconv, which expands operators "
-            "into their function bodies or converts the opset where ONNX Runtime lacks a kernel. "
-            "The rest:"
+            f"{len(failing)} cases. {len(won)} of them pass through irconv, which expands "
+            "operators into their function bodies or converts the opset where ONNX Runtime lacks "
+            "a kernel. The rest:"
         ),
         "",
         *(f"- {why}: {_names(names)}" for why, names in sorted(rest.items())),

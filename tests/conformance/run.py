@@ -31,7 +31,7 @@ TARGETS = ("onnx", "openvino")
 
 
 def run_target(
-    cases: dict[str, Case], target: str, *, level: int, processes: int = 2
+    cases: dict[str, Case], target: str, *, level: int = 2, processes: int = 2
 ) -> dict[str, str]:
     """Return the status of every case for one target."""
     registry = load_registry()

@@ -17,7 +17,11 @@ __all__ = ["first_line", "load_openvino", "unconverted_operators"]
 
 _TELEMETRY = "openvino_telemetry"
 _UNCONVERTED = re.compile(r"No conversion rule found for operations?: (?P<names>[^\n]+)")
-_FRAME = re.compile(r"^(Exception from |Check '.*' failed at |FrontEnd API failed|Loading input)")
+_OPERATOR = re.compile(r"^-- (?P<name>\S+?)(-\d+)? with a message:", re.MULTILINE)
+_FRAME = re.compile(
+    r"^(Exception from |Check '|FrontEnd API failed|Loading input|Model wasn't fully converted|"
+    r"While validating |Summary:|Details:|-- )"
+)
 
 
 def load_openvino() -> Any:
@@ -56,8 +60,11 @@ def unconverted_operators(message: str) -> list[str]:
 def first_line(error: BaseException) -> str:
     """Return the first line of an OpenVINO exception that says something.
 
-    Lines that only name a C++ source line or a stage of the importer are skipped.
+    Lines that only name a C++ source line or a stage of the importer are skipped; the operator
+    that the importer was at is put in front.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not _FRAME.match(line)]
-    return (telling or lines or [type(error).__name__])[0]
+    text = (telling or lines or [type(error).__name__])[0]
+    operator = _OPERATOR.search(str(error))
+    return f"{operator['name']}: {text}" if operator else text

@@ -23,6 +23,14 @@ _REFUSALS: Mapping[str, Check] = {
     **vision.REFUSALS,
 }
 _CAVEATS: Mapping[str, Check] = {**arithmetic.CAVEATS, **sequence.CAVEATS, **vision.CAVEATS}
+_TAKE_EMPTY = frozenset(
+    {
+        "Concat", "ConstantOfShape", "Expand", "ReduceL1", "ReduceL2", "ReduceLogSum",
+        "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceSumSquare", "Reshape", "Resize", "Squeeze",
+    }
+)  # fmt: skip
+"""Operators that the importer gives the right meaning even so."""
 _WITH_RULES = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "org.openvinotoolkit"})
 
 
@@ -40,7 +48,7 @@ def refusal(node: ir.Node) -> Support:
         if reason:
             return Support(False, "UNSUPPORTED_DTYPE", reason, "convert that part of the model")
     check = _REFUSALS.get(node.op_type) if node.domain == "" else None
-    reason = check(node) if check else ""
+    reason = (check(node) if check else "") or _empty_constant(node)
     if not reason:
         return Support(True)
     code = "WRONG_RESULTS" if "2026.4" in reason else "UNSUPPORTED_FORM"
@@ -51,6 +59,17 @@ def _has_rule(node: ir.Node) -> bool:
     if node.domain not in _WITH_RULES or (node.domain, node.op_type) in WITHOUT_RULE:
         return False
     return node.domain != "com.microsoft" or node.op_type in MICROSOFT_WITH_RULE
+
+
+def _empty_constant(node: ir.Node) -> str:
+    """OpenVINO's importer reads a constant without elements as a scalar."""
+    if node.op_type in _TAKE_EMPTY:
+        return ""
+    for value in node.inputs:
+        tensor = None if value is None else ir.convenience.get_const_tensor(value)
+        if tensor is not None and tensor.size == 0:
+            return "OpenVINO 2026.4 reads a constant without elements as a scalar"
+    return ""
 
 
 def dtype_refusal(value: ir.Value | None) -> str:

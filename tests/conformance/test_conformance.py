@@ -1,0 +1,128 @@
+"""The ONNX backend suite: a case that once passed may not fail again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from compare import difference
+from pool import run_all
+from report import read_results, regressions, settle
+from run import run_target
+from suite import Case, load_suite
+
+import irconv
+from irconv.plugins import load_registry
+
+FAST_SAMPLE = 80
+API_SAMPLE = 40
+TARGETS = [
+    target
+    for target in ("onnx", "openvino")
+    if target in load_registry().backends() and load_registry().build_backend(target).available().ok
+]
+
+
+@pytest.fixture(scope="session")
+def suite() -> dict[str, Case]:
+    return load_suite()
+
+
+def _every(cases: dict[str, Case], step: int, offset: int = 0) -> dict[str, Case]:
+    return dict(list(cases.items())[offset::step])
+
+
+def _check(target: str, cases: dict[str, Case]) -> None:
+    committed = read_results()[target]
+    settled = settle(target, run_target(cases, target))
+    assert settled.keys() == cases.keys()
+    assert regressions(committed, settled) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_sample(target: str, suite: dict[str, Case]) -> None:
+    _check(target, _every(suite, len(suite) // FAST_SAMPLE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "step"), [("onnx", 1), ("openvino", 3)])
+def test_suite(target: str, step: int, suite: dict[str, Case]) -> None:
+    if target not in TARGETS:
+        pytest.skip(f"{target} is not installed")
+    _check(target, _every(suite, step, offset=step - 1))
+
+
+def test_every_committed_status_is_settled(suite: dict[str, Case]) -> None:
+    for statuses in read_results().values():
+        assert statuses.keys() == suite.keys()
+        for status in statuses.values():
+            assert status == "pass" or status.startswith(("refused: ", "known: "))
+
+
+def test_onnx_passes_at_least_what_onnx_runtime_alone_passes() -> None:
+    assert list(read_results()["onnx"].values()).count("pass") >= 1849
+
+
+@pytest.mark.slow
+def test_sample_through_the_public_api(suite: dict[str, Case], tmp_path: Path) -> None:
+    """Cases that pass in the fast driver pass through ``irconv.compile`` and its proof too."""
+    committed = read_results()["onnx"]
+    passing = {
+        name: case
+        for name, case in suite.items()
+        if case.kind == "node" and committed[name] == "pass" and _tensors_only(case)
+    }
+    failures = []
+    for name, case in _every(passing, len(passing) // API_SAMPLE).items():
+        path = tmp_path / "model.onnx"
+        onnx.save(case.model, path)
+        feeds, expected = next(case.samples())
+        data = tmp_path / "data.npz"
+        np.savez(data, **feeds)
+        out = tmp_path / name.replace("/", "-")
+        result = irconv.compile(path, ["onnx"], out, data=str(data))
+        if result.exit_code != 0:
+            failures.append(f"{name}: {result.targets[0].error}")
+            continue
+        outputs = irconv.run(out / "onnx", feeds)
+        values = [outputs[value.name] for value in case.model.graph.output]
+        failures += filter(None, [difference(values, expected, case.tolerance)])
+    assert failures == []
+
+
+def _tensors_only(case: Case) -> bool:
+    feeds, expected = next(case.samples())
+    return bool(feeds) and all(
+        isinstance(value, np.ndarray) and value.dtype.isbuiltin == 1
+        for value in (*feeds.values(), *expected)
+    )
+
+
+def test_a_crash_costs_one_case_only() -> None:
+    def work(case: str) -> str:
+        if case == "bad":
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return "pass"
+
+    statuses = dict(run_all(["a", "bad", "b", "c"], work))
+
+    assert statuses.pop("bad").startswith("crash: ")
+    assert statuses == {"a": "pass", "b": "pass", "c": "pass"}
+
+
+def test_differences_are_found() -> None:
+    tolerance = (1e-3, 1e-7)
+    one = np.ones(3, np.float32)
+
+    assert difference([one], [one * 1.0005], tolerance) == ""
+    assert "1 of 3" in difference([one], [np.array([1, 1, 1.1], np.float32)], tolerance)
+    assert "dtype" in difference([one], [one.astype(np.float64)], tolerance)
+    assert "shape" in difference([one], [one[:2]], tolerance)
+    assert "outputs" in difference([one], [one, one], tolerance)
+    assert "strings" in difference([np.array(["a"], object)], [np.array(["b"], object)], tolerance)
+    assert "1 of 3" in difference([one], [np.array([1, 1, np.nan], np.float32)], tolerance)
