@@ -11,6 +11,7 @@ The exponent may be at most 1.1, and 20,000 nodes may take at most 60 s of wall 
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import os
 import sys
@@ -26,6 +27,8 @@ from irconv.passes.pipelines import DEFAULT_LEVEL, MAX_ROUNDS, resolve_pipeline
 from irconv.plugins import load_registry
 
 MOST_EXPONENT, MOST_SECONDS, AT_NODES = 1.1, 60.0, 20_000
+COLLECT_AFTER = 100_000
+"""Objects between two runs of the garbage collector, as the ``irconv`` command sets it."""
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
 
@@ -160,6 +163,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--shape", choices=sorted(SHAPES), action="append")
     options = parser.parse_args()
+    gc.set_threshold(COLLECT_AFTER)
     sizes = [options.most // factor for factor in (16, 8, 4, 2, 1)]
     kept = True
     for name in options.shape or SHAPES:
