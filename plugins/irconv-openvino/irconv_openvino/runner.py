@@ -64,13 +64,19 @@ class OpenvinoRunner(Runner):
             if entry["index"] is None:
                 continue
             port = self._compiled.inputs[entry["index"]]
-            array = feeds[entry["name"]]
-            if not isinstance(array, np.ndarray):
+            value = feeds[entry["name"]]
+            if value is None or isinstance(value, (list, dict)):
+                raise InputError(f"input {entry['name']!r} must be a tensor", where="openvino")
+            tensor = to_tensor(self._openvino, np.asarray(value), port.get_element_type())
+            try:
+                self._request.set_input_tensor(entry["index"], tensor)
+            except RuntimeError as error:
                 raise InputError(
-                    f"input {entry['name']!r} must be a tensor", where="openvino runner"
-                )
-            tensor = to_tensor(self._openvino, array, port.get_element_type())
-            self._request.set_input_tensor(entry["index"], tensor)
+                    f"input {entry['name']!r} has shape {list(np.shape(value))}, and the artifact "
+                    f"takes {port.get_partial_shape()}",
+                    where="openvino",
+                    hint="compile it with a --shape that has this size, or none",
+                ) from error
         try:
             self._request.infer()
         except RuntimeError as error:
