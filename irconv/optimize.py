@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from irconv.graph.atomic import output_errors, publish_files, staging_directory
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import INLINE_LIMIT, save_model
 from irconv.graph.walk import node_count
 from irconv.passes.base import Pass, PassContext

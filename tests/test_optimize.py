@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from irconv.errors import BackendError, InputError
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import save_model
 from irconv.optimize import OptimizeResult, optimize_model
 from irconv.passes.base import Pass, PassContext, PassResult

@@ -31,7 +31,7 @@ class OnnxFrontend(Frontend):
 
     def recognizes(self, source: str) -> bool:
         """Say yes to a path that ends in ``.onnx``, or to a file that starts like one."""
-        from irconv.graph.model_file import looks_like_onnx
+        from irconv.graph.reading.model_file import looks_like_onnx
 
         path = Path(source)
         return path.suffix.lower() in self.suffixes or looks_like_onnx(path)
@@ -43,7 +43,7 @@ class OnnxFrontend(Frontend):
     def inspect(self, source: str) -> dict[str, Any]:
         """Return facts about the model; its weights are not read."""
         from irconv.graph.interface import input_specs, output_specs
-        from irconv.graph.load import load_model
+        from irconv.graph.reading.load import load_model
         from irconv.graph.serialize import weight_bytes
         from irconv.graph.walk import all_graphs, all_nodes, node_count
 
@@ -79,7 +79,7 @@ class OnnxFrontend(Frontend):
 
     def load(self, source: str, request: ImportRequest) -> Imported:
         """Load the model; see :meth:`irconv.frontends.base.Frontend.load`."""
-        from irconv.graph.load import load_model, source_digest
+        from irconv.graph.reading.load import load_model, source_digest
         from irconv.runtime.reference import open_reference
 
         loaded = load_model(Path(source))

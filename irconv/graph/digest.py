@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.mapped import MappedTensor
+from irconv.graph.reading.mapped import MappedTensor
 
 __all__ = ["TensorKey", "tensor_chunks", "tensor_digest"]
 

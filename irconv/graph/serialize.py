@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from irconv.graph.reading.wire import Tokens, weave
 from irconv.graph.walk import all_graphs, all_nodes
-from irconv.graph.wire import Tokens, weave
 
 __all__ = ["EXTERNAL_DATA_SUFFIX", "INLINE_LIMIT", "save_model", "weight_bytes"]
 

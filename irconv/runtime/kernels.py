@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 
 from irconv.graph.function_bodies import NoBodyError, function_body
-from irconv.graph.runtime_schemas import runtime_schemas
+from irconv.graph.preflight.runtime_schemas import runtime_schemas
 from irconv.runtime.ort_limits import form_gap
 
 __all__ = ["kernel_gap"]

@@ -15,7 +15,7 @@ from suite import Case
 from irconv.backends.base import Backend, EmitRequest
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
 from irconv.graph.interface import output_specs
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
 from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline

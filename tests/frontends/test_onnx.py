@@ -15,7 +15,7 @@ import pytest
 from irconv.errors import InputError
 from irconv.frontends.base import ImportRequest
 from irconv.frontends.onnx import OnnxFrontend
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import save_model
 from irconv.worker import WorkerLimits
 

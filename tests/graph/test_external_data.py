@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from irconv.errors import InputError
-from irconv.graph.load import LoadedModel, load_model
+from irconv.graph.reading.load import LoadedModel, load_model
 from irconv.graph.serialize import save_model
 
 WEIGHT = np.arange(6, dtype=np.float32)

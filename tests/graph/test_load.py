@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from irconv.errors import InputError
-from irconv.graph.load import LoadedModel, load_model, source_digest
-from irconv.graph.mapped import MappedTensor
-from irconv.graph.preflight import Limits, preflight
+from irconv.graph.preflight.model import Limits, preflight
+from irconv.graph.reading.load import LoadedModel, load_model, source_digest
+from irconv.graph.reading.mapped import MappedTensor
 from irconv.graph.serialize import save_model
 
 HEADER = '< ir_version: 10, opset_import: ["" : 20] >'
@@ -284,7 +284,7 @@ def test_a_file_of_two_gigabytes_loads_without_its_weights(tmp_path: Path) -> No
 import sys
 from pathlib import Path
 import numpy as np
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import save_model
 
 def peak():

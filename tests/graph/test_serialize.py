@@ -9,9 +9,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from irconv.graph.load import load_model
+from irconv.graph.reading.load import load_model
+from irconv.graph.reading.wire import Tokens, WireError, carve, weave
 from irconv.graph.serialize import save_model, weight_bytes
-from irconv.graph.wire import Tokens, WireError, carve, weave
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from irconv.graph.digest import TensorKey, tensor_chunks, tensor_digest
-from irconv.graph.mapped import MappedTensor
+from irconv.graph.reading.mapped import MappedTensor
 from irconv.graph.text import format_model, format_type
 
 MODEL = """

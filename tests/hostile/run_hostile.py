@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from irconv.errors import IrconvError
-from irconv.graph.load import load_model
-from irconv.graph.runtime_schemas import runtime_schemas
+from irconv.graph.preflight.runtime_schemas import runtime_schemas
+from irconv.graph.reading.load import load_model
 from irconv.optimize import optimize_model
 from irconv.passes.base import Pass
 from irconv.passes.pipelines import DEFAULT_LEVEL, MAX_ROUNDS, resolve_pipeline

@@ -149,7 +149,7 @@ class PytorchFrontend(Frontend):
     def _finish(
         self, worker: Worker, request: ImportRequest, sha256: str, size: int, notes: list[str]
     ) -> Imported:
-        from irconv.graph.load import load_model
+        from irconv.graph.reading.load import load_model
         from irconv.runtime.remote import RemoteRunner
 
         model_path = request.directory / "exported.onnx"
@@ -188,7 +188,7 @@ def _is_factory(source: str) -> bool:
 
 
 def _open(source: str) -> IO[bytes]:
-    from irconv.graph.regular_file import open_regular
+    from irconv.graph.reading.regular_file import open_regular
 
     path = Path(source)
     if path.suffix.lower() in _WEIGHT_SUFFIXES:

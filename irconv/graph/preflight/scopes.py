@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from irconv.errors import InputError
-from irconv.graph.messages import damaged, shown
+from irconv.graph.preflight.messages import damaged, shown
 
 if TYPE_CHECKING:
     import onnx

@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from irconv.errors import InputError
-from irconv.graph.mapped import MappedTensor
-from irconv.graph.messages import shown
-from irconv.graph.regular_file import open_regular
+from irconv.graph.preflight.messages import shown
+from irconv.graph.reading.mapped import MappedTensor
+from irconv.graph.reading.regular_file import open_regular
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import onnx.defs
 
 from irconv.errors import InputError
-from irconv.graph.check_opsets import domain_of
-from irconv.graph.messages import shown
-from irconv.graph.runtime_schemas import runtime_schemas
+from irconv.graph.preflight.messages import shown
+from irconv.graph.preflight.opsets import domain_of
+from irconv.graph.preflight.runtime_schemas import runtime_schemas
 
 if TYPE_CHECKING:
     import onnx

@@ -17,12 +17,12 @@ import onnx
 import onnx_ir as ir
 
 from irconv.errors import InputError
-from irconv.graph.external_data import ExternalFiles
-from irconv.graph.mapped import MappedTensor
-from irconv.graph.messages import shown
-from irconv.graph.model_file import WHOLE_FILE_LIMIT, ModelFile, read_model_file
-from irconv.graph.preflight import Limits, preflight
-from irconv.graph.regular_file import open_regular
+from irconv.graph.preflight.messages import shown
+from irconv.graph.preflight.model import Limits, preflight
+from irconv.graph.reading.external_data import ExternalFiles
+from irconv.graph.reading.mapped import MappedTensor
+from irconv.graph.reading.model_file import WHOLE_FILE_LIMIT, ModelFile, read_model_file
+from irconv.graph.reading.regular_file import open_regular
 from irconv.graph.walk import all_graphs, all_nodes
 
 __all__ = ["LoadedModel", "load_model", "source_digest"]

@@ -17,8 +17,8 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.errors import InputError
-from irconv.graph.messages import shown
-from irconv.graph.regular_file import open_regular
+from irconv.graph.preflight.messages import shown
+from irconv.graph.reading.regular_file import open_regular
 
 if TYPE_CHECKING:
     from irconv.runtime.base import Array

@@ -13,8 +13,8 @@ import onnx
 import onnx.defs
 
 from irconv.errors import InputError
-from irconv.graph.messages import shown
-from irconv.graph.runtime_schemas import runtime_schemas
+from irconv.graph.preflight.messages import shown
+from irconv.graph.preflight.runtime_schemas import runtime_schemas
 
 __all__ = ["check_ir_version", "domain_of", "settle_opsets"]
 

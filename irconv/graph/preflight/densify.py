@@ -15,7 +15,7 @@ import onnx
 import onnx.numpy_helper
 
 from irconv.errors import InputError
-from irconv.graph.messages import shown
+from irconv.graph.preflight.messages import shown
 
 if TYPE_CHECKING:
     from irconv.runtime.base import Array

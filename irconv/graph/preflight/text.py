@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from irconv.graph.messages import damaged
+from irconv.graph.preflight.messages import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

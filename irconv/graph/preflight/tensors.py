@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from irconv.errors import InputError
-from irconv.graph.check_text import check_text
-from irconv.graph.messages import damaged, shown
-from irconv.graph.wire import Span
+from irconv.graph.preflight.messages import damaged, shown
+from irconv.graph.preflight.text import check_text
+from irconv.graph.reading.wire import Span
 
 if TYPE_CHECKING:
     import onnx

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from irconv.graph.check_tensors import ELEMENT_TYPES, MAX_RANK
-from irconv.graph.check_text import check_text
-from irconv.graph.messages import damaged, shown
+from irconv.graph.preflight.messages import damaged, shown
+from irconv.graph.preflight.tensors import ELEMENT_TYPES, MAX_RANK
+from irconv.graph.preflight.text import check_text
 
 if TYPE_CHECKING:
     import onnx

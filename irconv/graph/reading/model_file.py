@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irconv.errors import InputError
-from irconv.graph.regular_file import open_regular, peek
-from irconv.graph.wire import Carved, Span, WireError, carve
+from irconv.graph.reading.regular_file import open_regular, peek
+from irconv.graph.reading.wire import Carved, Span, WireError, carve
 
 if TYPE_CHECKING:
     import onnx

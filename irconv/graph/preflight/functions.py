@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from irconv.graph.messages import damaged, too_much
+from irconv.graph.preflight.messages import damaged, too_much
 
 __all__ = ["FunctionId", "check_expansion"]
 

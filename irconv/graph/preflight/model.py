@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import psutil
 
 from irconv.errors import InputError
-from irconv.graph.check_functions import FunctionId, check_expansion
-from irconv.graph.check_operators import UnknownOperators, check_attributes
-from irconv.graph.check_opsets import check_ir_version, domain_of, settle_opsets
-from irconv.graph.check_scopes import check_scopes, sort_function
-from irconv.graph.check_tensors import TensorChecker
-from irconv.graph.check_text import check_text
-from irconv.graph.check_types import check_types
-from irconv.graph.densify import densify
-from irconv.graph.messages import damaged, shown, too_much
-from irconv.graph.wire import Span
+from irconv.graph.preflight.densify import densify
+from irconv.graph.preflight.functions import FunctionId, check_expansion
+from irconv.graph.preflight.messages import damaged, shown, too_much
+from irconv.graph.preflight.operators import UnknownOperators, check_attributes
+from irconv.graph.preflight.opsets import check_ir_version, domain_of, settle_opsets
+from irconv.graph.preflight.scopes import check_scopes, sort_function
+from irconv.graph.preflight.tensors import TensorChecker
+from irconv.graph.preflight.text import check_text
+from irconv.graph.preflight.types import check_types
+from irconv.graph.reading.wire import Span
 
 if TYPE_CHECKING:
     import onnx
