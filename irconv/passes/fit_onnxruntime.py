@@ -20,7 +20,7 @@ from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.infer_shapes import InferShapes
 from irconv.runtime.kernels import kernel_gap
 
-__all__ = ["FitOnnxruntime", "kernel_gaps"]
+__all__ = ["FitOnnxruntime", "fitted", "kernel_gaps"]
 
 _OPSETS = (25, 24, 23, 22, 21, 20, 18, 17, 15, 13, 11, 8)
 
@@ -108,3 +108,14 @@ def _convert(work: ir.Model, context: PassContext) -> int | None:
             work.functions.update(trial.functions)
             return opset
     return None
+
+
+def fitted(model: ir.Model) -> ir.Model | None:
+    """Return a model of the same meaning that ONNX Runtime can run, or None if that fails.
+
+    Weights are shared with ``model``, which stays as it is.
+    """
+    work = model.clone()
+    InferShapes().run(work, PassContext())
+    changed = FitOnnxruntime().run(work, PassContext()).modified
+    return work if changed and not kernel_gaps(work) else None

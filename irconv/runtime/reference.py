@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from irconv.errors import IrconvError
 from irconv.graph.serialize import save_model
 from irconv.runtime.remote import RemoteRunner
 from irconv.worker import Worker, WorkerLimits
@@ -37,7 +38,8 @@ class ReferenceRuntime:
             optimize: Whether ONNX Runtime may optimize the graph.
 
         Raises:
-            UnsupportedError: If ONNX Runtime has no kernel for a node.
+            UnsupportedError: If ONNX Runtime has no kernel for a node, and neither the
+                node's function body nor another opset helps.
             BackendError: If it cannot load the model.
         """
         return self._open(model, optimize=optimize, owned=False)
@@ -45,16 +47,32 @@ class ReferenceRuntime:
     def _open(self, model: ir.Model, *, optimize: bool, owned: bool) -> RemoteRunner:
         files = tempfile.TemporaryDirectory(prefix="irconv-reference-")
         try:
-            path = Path(files.name, "model.onnx")
-            save_model(model, path)
             worker = self._running()
-            session = worker.call("open", path=str(path), optimize=optimize)
+            session = self._load(worker, model, Path(files.name), optimize)
             return _ReferenceRunner(worker, session, files, owned=owned)
         except BaseException:
             files.cleanup()
             if owned:
                 self.close()
             raise
+
+    @staticmethod
+    def _load(worker: Worker, model: ir.Model, folder: Path, optimize: bool) -> int:
+        """Open the model; one that lacks kernels is opened in a form that means the same."""
+        path = folder / "model.onnx"
+        save_model(model, path)
+        try:
+            session: int = worker.call("open", path=str(path), optimize=optimize)
+        except IrconvError:
+            from irconv.passes.fit_onnxruntime import fitted
+
+            other = fitted(model) if worker.alive else None
+            if other is None:
+                raise
+            path = folder / "fitted.onnx"
+            save_model(other, path)
+            session = worker.call("open", path=str(path), optimize=optimize)
+        return session
 
     def _running(self) -> Worker:
         if self._worker is not None and not self._worker.alive:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
 from irconv.backends.onnx import OnnxBackend
+from irconv.errors import UnsupportedError
 from irconv.passes.base import PassContext
 from irconv.passes.fit_onnxruntime import FitOnnxruntime, kernel_gaps
+from irconv.runtime.reference import open_reference
 
 
 def _gaps(text: str, opset: int) -> list[str]:
@@ -53,3 +56,24 @@ def test_check_names_every_node_without_a_kernel() -> None:
 
     assert [entry.node for entry in diagnostics] == ["first", "second"]
     assert {entry.code for entry in diagnostics} == {"NO_KERNEL"}
+
+
+def test_a_model_without_kernels_still_has_a_reference() -> None:
+    model = ir.from_onnx_text(
+        '<ir_version: 10, opset_import: ["" : 22]>'
+        "g (double[4] x) => (double[4] y) { y = ThresholdedRelu(x) }"
+    )
+    with open_reference(model, optimize=False) as runner:
+        outputs = runner.run({"x": np.array([0.5, 1.0, 1.5, 2.0])})
+
+    assert outputs["y"].tolist() == [0, 0, 1.5, 2]
+    assert [node.op_type for node in model.graph] == ["ThresholdedRelu"]
+
+
+def test_a_model_that_nothing_helps_is_refused() -> None:
+    model = ir.from_onnx_text(
+        '<ir_version: 10, opset_import: ["" : 21]>'
+        "g (bfloat16[2] x) => (bfloat16[2] y) { y = Mul(x, x) }"
+    )
+    with pytest.raises(UnsupportedError, match="Mul"):
+        open_reference(model, optimize=False)
