@@ -17,7 +17,7 @@ import irconv
 from irconv.plugins import load_registry
 
 FAST_SAMPLE = 80
-API_SAMPLE = 40
+API_SAMPLE = 24
 TARGETS = [
     target
     for target in ("onnx", "openvino")
