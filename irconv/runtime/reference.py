@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ReferenceRuntime", "open_reference"]
 
+_FITTED = "fitted.onnx"
+_FITTED_NOTE = (
+    "ONNX Runtime has no kernel for some of the model's operators: they were replaced by their "
+    "function bodies, or converted to another opset, before it was run"
+)
+
 
 class ReferenceRuntime:
     """One worker that opens models in ONNX Runtime, one after another or side by side.
@@ -69,7 +75,7 @@ class ReferenceRuntime:
             other = fitted(model) if worker.alive else None
             if other is None:
                 raise
-            path = folder / "fitted.onnx"
+            path = folder / _FITTED
             save_model(other, path)
             session = worker.call("open", path=str(path), optimize=optimize)
         return session
@@ -116,6 +122,11 @@ class _ReferenceRunner(RemoteRunner):
     ) -> None:
         self._files = files
         super().__init__(worker, session=session, owns_worker=owned)
+
+    def describe(self) -> dict[str, str]:
+        """Return what runs the model, and whether in another form than its own."""
+        fitted = Path(self._files.name, _FITTED).exists()
+        return super().describe() | ({"note": _FITTED_NOTE} if fitted else {})
 
     def close(self) -> None:
         """Close the session and remove the model's files."""

@@ -65,6 +65,7 @@ def test_a_model_without_kernels_still_has_a_reference() -> None:
     )
     with open_reference(model, optimize=False) as runner:
         outputs = runner.run({"x": np.array([0.5, 1.0, 1.5, 2.0])})
+        assert "no kernel" in runner.describe()["note"]
 
     assert outputs["y"].tolist() == [0, 0, 1.5, 2]
     assert [node.op_type for node in model.graph] == ["ThresholdedRelu"]
