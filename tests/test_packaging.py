@@ -20,6 +20,14 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PROJECTS = [ROOT, *PLUGINS]
 PACKAGES = {"irconv": "irconv"} | {path.name: path.name.replace("-", "_") for path in PLUGINS}
 
+LEVELS = {
+    "onnx": {"artifact"},
+    "reference": {"artifact"},
+    "openvino": {"artifact"},
+    "trt": {"artifact", "graph"},
+}
+"""Every target of this repository, and the levels at which it may be proved here."""
+
 MODEL = """
 < ir_version: 9, opset_import: ["" : 18] >
 tiny (float[N, 4] x) => (float[N, 3] y)
@@ -77,14 +85,14 @@ def test_what_a_wheel_holds(wheels, name):
 
 @pytest.fixture(scope="module")
 def empty_environment(wheels, tmp_path_factory):
-    """Install the core and the example into an environment that was empty."""
+    """Install the core and every plugin into an environment that was empty."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     subprocess.run(
         [
             folder / "bin" / "python", "-m", "pip", "install", "--quiet",
             "--constraint", ROOT / "constraints.txt",
-            wheels["irconv"], wheels["irconv-example"],
+            *wheels.values(),
         ],
         check=True,
     )  # fmt: skip
@@ -115,20 +123,21 @@ def test_the_installed_command(installed):
     assert installed("--version").startswith("irconv, version ")
     records = json.loads(installed("plugins", "--json"))
     provided = {entry for record in records for entry in record["provides"]}
-    assert {"backend:onnx", "backend:reference", "pass:replace-div-by-constant"} <= provided
-    assert [record["error"] for record in records] == ["", ""]
+    assert {f"backend:{target}" for target in LEVELS} <= provided
+    assert "pass:replace-div-by-constant" in provided
+    assert [record["error"] for record in records] == [""] * len(PROJECTS)
     targets = json.loads(installed("targets", "--json"))
-    assert len(targets) == 2
+    assert {entry["target"]: entry["available"] for entry in targets} == dict.fromkeys(LEVELS, True)
     assert "frontend onnx" in installed("doctor")
 
 
 def test_the_installed_compiler(installed, tmp_path):
     onnx.save(onnx.parser.parse_model(MODEL), tmp_path / "tiny.onnx")
-    installed("compile", "tiny.onnx", "--target", "onnx", "--target", "reference", "-o", "build")
-    for target in ("onnx", "reference"):
+    installed("compile", "tiny.onnx", "--target", "all", "--shape", "N=1..4@2", "-o", "build")
+    for target, levels in LEVELS.items():
         manifest = json.loads((tmp_path / "build" / target / "manifest.json").read_text())
         assert manifest["verification"]["verdict"] == "pass"
-        assert manifest["verification"]["level"] == "artifact"
+        assert manifest["verification"]["level"] in levels
         installed("verify", f"build/{target}")
     operators = [
         node.op_type for node in onnx.load(tmp_path / "build/reference/model.onnx").graph.node

@@ -15,6 +15,7 @@ from suite import Case, load_suite
 
 import irconv
 from irconv.plugins import load_registry
+from irconv.runtime.values import save_samples
 
 FAST_SAMPLE = 80
 API_SAMPLE = 24
@@ -80,7 +81,7 @@ def test_sample_through_the_public_api(suite: dict[str, Case], tmp_path: Path) -
         onnx.save(case.model, path)
         feeds, expected = next(case.samples())
         data = tmp_path / "data.npz"
-        np.savez(data, **feeds)
+        save_samples(data, [feeds])
         out = tmp_path / name.replace("/", "-")
         result = irconv.compile(path, ["onnx"], out, data=str(data))
         if result.exit_code != 0:
