@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from irconv.backends.base import Support
 from irconv_openvino.dtypes import ELEMENT_TYPES
-from irconv_openvino.support import arithmetic, sequence, vision
+from irconv_openvino.support import arithmetic, indexing, sequence, vision
 from irconv_openvino.support.unknown import MICROSOFT_WITH_RULE, WITHOUT_RULE
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["caveat", "dtype_refusal", "refusal"]
 
 _REFUSALS: Mapping[str, Check] = {
     **arithmetic.REFUSALS,
+    **indexing.REFUSALS,
     **sequence.REFUSALS,
     **vision.REFUSALS,
 }
