@@ -35,6 +35,8 @@ def _split(node: ir.Node) -> str:
 def _gather_elements(node: ir.Node) -> str:
     """Data and indices must be of one size but along the axis; ONNX allows smaller indices."""
     data, indices = _dims(value_at(node, 0)), _dims(value_at(node, 1))
+    if data is not None and None not in data and indices is None:
+        return "the rank of the indices is not known, and OpenVINO 2026.4 takes only the data's"
     if data is None or indices is None or len(data) != len(indices):
         return ""
     axis = attribute_int(node, "axis", 0) % len(data)
