@@ -228,7 +228,9 @@ def _base(kind: Kind) -> type[Configurable]:
     return bases[kind]
 
 
-_FIRST_PARTY_TARGETS = frozenset({"openvino", "trt"})
+_FIRST_PARTY_TARGETS = frozenset(
+    {"openvino", "trt", "tflite", "coreml", "torchscript", "executorch"}
+)
 
 
 def _entry_point_sources() -> list[tuple[str, str, Callable[[], object]]]:

@@ -1,0 +1,1 @@
+"""Target coreml of irconv."""

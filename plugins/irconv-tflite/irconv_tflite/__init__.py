@@ -1,0 +1,1 @@
+"""Target tflite of irconv."""

@@ -1,0 +1,1 @@
+"""Target torchscript of irconv."""
