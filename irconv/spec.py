@@ -18,6 +18,7 @@ double quotes, with ``\"`` and ``\\`` inside. The bare word ``none`` unsets an o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -224,8 +225,13 @@ class Configurable:
 
 def field_types(cls: type[Configurable]) -> dict[str, Any]:
     """Return the type of each option of a configurable class."""
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@functools.cache
+def _type_hints(cls: type[Configurable]) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _to_text(value: object) -> OptionValue:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-_SECONDS_A_CASE = 120.0
+SECONDS_A_CASE = 120.0
 
 
 class _Member:
@@ -29,8 +29,8 @@ class _Member:
         self.case = ""
         self.deadline = 0.0
 
-    def start(self, case: str) -> None:
-        self.case, self.deadline = case, time.monotonic() + _SECONDS_A_CASE
+    def start(self, case: str, seconds: float) -> None:
+        self.case, self.deadline = case, time.monotonic() + seconds
         self.connection.send(case)
 
     def end(self) -> int | None:
@@ -52,7 +52,11 @@ def _serve(connection: Connection, work: Callable[[str], str], log: int) -> None
 
 
 def run_all(
-    cases: Sequence[str], work: Callable[[str], str], *, processes: int = 2
+    cases: Sequence[str],
+    work: Callable[[str], str],
+    *,
+    processes: int = 2,
+    seconds: float = SECONDS_A_CASE,
 ) -> Iterator[tuple[str, str]]:
     """Yield ``(case, status)`` as the cases end.
 
@@ -60,6 +64,7 @@ def run_all(
         cases: Names of the cases.
         work: Runs one case in a process of the pool and returns its status.
         processes: How many processes.
+        seconds: The longest that one case may take.
     """
     waiting = list(reversed(cases))
     log = os.open(os.devnull, os.O_WRONLY)
@@ -68,12 +73,12 @@ def run_all(
         while waiting or any(member.case for member in members):
             for index, member in enumerate(members):
                 if not member.case and waiting:
-                    member.start(waiting.pop())
+                    member.start(waiting.pop(), seconds)
                 elif member.case and time.monotonic() > member.deadline:
                     case = member.case
                     member.end()
                     members[index] = _Member(work, log)
-                    yield case, f"fail: no answer in {_SECONDS_A_CASE:g} s"
+                    yield case, f"fail: no answer in {seconds:g} s"
             yield from _collect(members, work, log)
     finally:
         for member in members:

@@ -26,20 +26,67 @@ BASELINE = "onnxruntime"
 """Name of the route that leaves irconv out."""
 
 
-def run_case(case: Case, target: str, registry: Registry, level: int) -> str:
-    """Run one case and return its status.
+class Route:
+    """One target, by which many cases go.
 
-    Returns:
-        ``pass``; ``refused: CODE reason`` where irconv says that the target cannot express it;
-        ``fail: stage: words`` for everything else.
+    Args:
+        target: Spec text of the target, or ``onnxruntime`` for the baseline.
+        registry: The installed plugins.
+        level: Optimization level of the passes.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="irconv-conformance-"))
-    try:
-        if target == BASELINE:
-            return _run_baseline(case, scratch)
-        return _run_target(case, registry.build_backend(target), registry, level, scratch)
-    finally:
-        shutil.rmtree(scratch)
+
+    def __init__(self, target: str, registry: Registry, level: int) -> None:
+        self.backend: Backend | None = None
+        if target != BASELINE:
+            self.backend = registry.build_backend(target)
+            self._passes = resolve_pipeline(registry, level)
+            self._legalization = build_pipeline(registry, self.backend.legalization())
+
+    def run(self, case: Case) -> str:
+        """Run one case and return its status.
+
+        Returns:
+            ``pass``; ``refused: CODE reason`` where irconv says that the target cannot express
+            it, with ``late STAGE: `` before it if ``check`` did not see it; ``fail: stage:
+            words`` for everything else.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix="irconv-conformance-"))
+        try:
+            if self.backend is None:
+                return _run_baseline(case, scratch)
+            return self._run_target(case, self.backend, scratch)
+        finally:
+            shutil.rmtree(scratch)
+
+    def _run_target(self, case: Case, backend: Backend, scratch: Path) -> str:
+        stage = "load"
+        try:
+            source = scratch / "source.onnx"
+            onnx.save(case.model, source)
+            model = load_model(source).model
+            names = [spec.name for spec in output_specs(model)]
+            stage = "passes"
+            manager = PassManager(self._passes, strict=True, max_rounds=MAX_ROUNDS)
+            model = manager.run(model, PassContext()).model
+            stage = "legalize"
+            manager = PassManager(self._legalization, strict=True)
+            model = manager.run(model.clone(), PassContext(abilities=backend.abilities())).model
+            stage = "check"
+            diagnostics = backend.check(model, {})
+            if diagnostics:
+                return _refusal(diagnostics[0])
+            stage = "emit"
+            directory = scratch / "artifact"
+            directory.mkdir()
+            artifact = backend.emit(model, directory, EmitRequest())
+            stage = "open"
+            with backend.runner(directory, artifact) as runner:
+                stage = "run"
+                return _judge(case, runner, names)
+        except UnsupportedError as error:
+            return f"late {stage}: {_refusal(error.diagnostics[0])}"
+        except IrconvError as error:
+            return f"fail: {stage}: {error.what.splitlines()[0]}"
 
 
 def _run_baseline(case: Case, scratch: Path) -> str:
@@ -51,37 +98,6 @@ def _run_baseline(case: Case, scratch: Path) -> str:
             return _judge(case, runner, names)
     except IrconvError as error:
         return f"fail: {error.what.splitlines()[0]}"
-
-
-def _run_target(case: Case, backend: Backend, registry: Registry, level: int, scratch: Path) -> str:
-    stage = "load"
-    try:
-        source = scratch / "source.onnx"
-        onnx.save(case.model, source)
-        model = load_model(source).model
-        names = [spec.name for spec in output_specs(model)]
-        stage = "passes"
-        manager = PassManager(resolve_pipeline(registry, level), strict=True, max_rounds=MAX_ROUNDS)
-        model = manager.run(model, PassContext()).model
-        stage = "legalize"
-        manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
-        model = manager.run(model.clone(), PassContext(abilities=backend.abilities())).model
-        stage = "check"
-        diagnostics = backend.check(model, {})
-        if diagnostics:
-            return _refusal(diagnostics[0])
-        stage = "emit"
-        directory = scratch / "artifact"
-        directory.mkdir()
-        artifact = backend.emit(model, directory, EmitRequest())
-        stage = "open"
-        with backend.runner(directory, artifact) as runner:
-            stage = "run"
-            return _judge(case, runner, names)
-    except UnsupportedError as error:
-        return f"late {stage}: {_refusal(error.diagnostics[0])}"
-    except IrconvError as error:
-        return f"fail: {stage}: {error.what.splitlines()[0]}"
 
 
 def _refusal(diagnostic: Diagnostic) -> str:

@@ -10,20 +10,18 @@ import pytest
 from compare import difference
 from pool import run_all
 from report import read_results, regressions, settle
-from run import run_target
+from run import SPECS, available_targets, run_target
 from suite import Case, load_suite
 
 import irconv
-from irconv.plugins import load_registry
 from irconv.runtime.values import save_samples
 
-FAST_SAMPLE = 80
+FAST_SAMPLE = 40
 API_SAMPLE = 24
-TARGETS = [
-    target
-    for target in ("onnx", "openvino")
-    if target in load_registry().backends() and load_registry().build_backend(target).available().ok
-]
+STEPS = {"onnx": 1, "openvino": 4, "tflite": 4, "coreml": 8, "torchscript": 4}
+"""Of how many cases the slow test runs one; of the targets that are not named, ``SLOW_STEP``."""
+SLOW_STEP = 16
+TARGETS = [target for target in available_targets() if target in read_results()]
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +35,7 @@ def _every(cases: dict[str, Case], step: int, offset: int = 0) -> dict[str, Case
 
 def _check(target: str, cases: dict[str, Case]) -> None:
     committed = read_results()[target]
-    settled = settle(target, run_target(cases, target))
+    settled = settle(target, run_target(cases, SPECS[target]))
     assert settled.keys() == cases.keys()
     assert regressions(committed, settled) == []
 
@@ -48,10 +46,9 @@ def test_sample(target: str, suite: dict[str, Case]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "step"), [("onnx", 1), ("openvino", 3)])
-def test_suite(target: str, step: int, suite: dict[str, Case]) -> None:
-    if target not in TARGETS:
-        pytest.skip(f"{target} is not installed")
+@pytest.mark.parametrize("target", TARGETS)
+def test_suite(target: str, suite: dict[str, Case]) -> None:
+    step = STEPS.get(target, SLOW_STEP)
     _check(target, _every(suite, step, offset=step - 1))
 
 
