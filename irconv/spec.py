@@ -22,7 +22,7 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, Union
 
@@ -225,12 +225,12 @@ class Configurable:
 
 def field_types(cls: type[Configurable]) -> dict[str, Any]:
     """Return the type of each option of a configurable class."""
-    hints = _type_hints(cls)
+    hints = _type_hints(typing.cast(Hashable, cls))
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 @functools.cache
-def _type_hints(cls: type[Configurable]) -> Mapping[str, Any]:
+def _type_hints(cls: Hashable) -> Mapping[str, Any]:
     return typing.get_type_hints(cls)
 
 
