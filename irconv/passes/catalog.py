@@ -5,6 +5,7 @@ from __future__ import annotations
 from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
 from irconv.passes.convert_opset import ConvertOpset
+from irconv.passes.decompose.indexing import DecomposeIndexing
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -28,6 +29,7 @@ PASSES: tuple[type[Pass], ...] = (
     InlineFunctions,
     ExpandFunctions,
     FitOnnxruntime,
+    DecomposeIndexing,
     InferShapes,
     EliminateIdentity,
     FoldConstants,

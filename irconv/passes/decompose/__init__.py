@@ -1,0 +1,1 @@
+"""Decompositions of operators that a target lacks into simpler ones, by family."""

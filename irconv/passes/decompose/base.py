@@ -1,0 +1,100 @@
+"""What all decompositions share: rules by operator, and a pass that applies them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from irconv.graph.names import NameAllocator
+from irconv.graph.scopes import scopes
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.decompose.block import Keep
+from irconv.passes.decompose.site import Site
+
+__all__ = ["Decomposition", "Rule", "replace_nodes"]
+
+Rule = Callable[[Site], ir.Value | Sequence[ir.Value | None]]
+"""Makes what stands for the outputs of a node, in order; raises Keep to leave the node."""
+_OLDEST_OPSET = 18
+
+
+def replace_nodes(
+    model: ir.Model,
+    rules: Mapping[str, Rule],
+    wanted: Callable[[ir.Node], bool] = lambda node: True,
+) -> PassResult:
+    """Replace each wanted node that a rule is known for, in bodies and functions too.
+
+    Args:
+        model: The model, changed in place.
+        rules: Rule by operator type of the default domain.
+        wanted: Whether to replace a node, such as "the target lacks it".
+
+    Returns:
+        What was replaced by operator type, and a refusal for each wanted node that stayed.
+    """
+    names = NameAllocator(model)
+    replaced: Counter[str] = Counter()
+    refusals: list[Refusal] = []
+    for scope in scopes(model):
+        version = scope.opsets.get("", 1)
+        for node in list(scope.graph.all_nodes()):
+            rule = rules.get(node.op_type)
+            if node.domain != "" or node.graph is None or rule is None or not wanted(node):
+                continue
+            op_type, name = node.op_type, node.name or ""
+            try:
+                _apply(rule, Site(node, names, version))
+            except Keep as reason:
+                refusals.append(Refusal(name, op_type, str(reason)))
+            else:
+                replaced[op_type] += 1
+    return PassResult(bool(replaced), {"replaced": dict(sorted(replaced.items()))}, tuple(refusals))
+
+
+def _apply(rule: Rule, site: Site) -> None:
+    if site.version < _OLDEST_OPSET:
+        raise Keep(f"the model is at opset {site.version}; convert it to {_OLDEST_OPSET} or newer")
+    results = rule(site)
+    site.replace([results] if isinstance(results, ir.Value) else list(results))
+
+
+@dataclass(frozen=True)
+class Decomposition(Pass):
+    """A pass that replaces the operators of one family.
+
+    Class attributes:
+        rules: Rule by operator type.
+        default_ops: What is replaced where ``ops`` is empty; all of the family if empty too.
+
+    Attributes:
+        ops: Operator types to replace.
+    """
+
+    after: ClassVar[tuple[str, ...]] = ("convert-opset", "infer-shapes")
+    effect: ClassVar[Effect] = "real-arithmetic"
+    rules: ClassVar[Mapping[str, Rule]] = {}
+    default_ops: ClassVar[tuple[str, ...]] = ()
+
+    ops: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the operators.
+
+        Raises:
+            ValueError: If one is not of this family.
+        """
+        unknown = sorted(set(self.ops) - set(self.rules))
+        if unknown:
+            known = ", ".join(sorted(self.rules))
+            raise ValueError(f"no operator of this family: {', '.join(unknown)} (known: {known})")
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Replace the nodes; linear in nodes, old and new."""
+        del context
+        ops = frozenset(self.ops or self.default_ops or self.rules)
+        return replace_nodes(model, self.rules, lambda node: node.op_type in ops)
