@@ -6,6 +6,7 @@ from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
 from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.decompose.indexing import DecomposeIndexing
+from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -30,6 +31,7 @@ PASSES: tuple[type[Pass], ...] = (
     ExpandFunctions,
     FitOnnxruntime,
     DecomposeIndexing,
+    DecomposeQuantized,
     InferShapes,
     EliminateIdentity,
     FoldConstants,
