@@ -5,17 +5,19 @@ from __future__ import annotations
 from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Pass
+from irconv_tflite.backend import TfliteBackend
+from irconv_tflite.passes.expand_for_tflite import ExpandForTflite
 
 __all__ = ["irconv_backends", "irconv_passes"]
 
 
 @hookimpl
 def irconv_backends() -> list[type[Backend]]:
-    """Return the backends of this distribution."""
-    return []
+    """Return the backend of the target ``tflite``."""
+    return [TfliteBackend]
 
 
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
-    """Return the passes of this distribution."""
-    return []
+    """Return the passes that fit a model to TFLite."""
+    return [ExpandForTflite]

@@ -1,0 +1,119 @@
+"""The target ``tflite``: a TFLite FlatBuffer, run by LiteRT's interpreter."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from irconv.backends.base import (
+    Abilities,
+    Artifact,
+    Availability,
+    Backend,
+    EmitRequest,
+    Support,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from irconv.errors import Diagnostic
+    from irconv.runtime.base import Runner
+    from irconv.shapes import DimRange
+
+__all__ = ["TfliteBackend"]
+
+_DTYPES = frozenset(
+    {
+        "float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint64", "uint32",
+        "uint16", "uint8", "bool",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TfliteBackend(Backend):
+    """Target ``tflite``.
+
+    Attributes:
+        precision: ``f16`` stores float32 constants in 16 bits; kernels still compute in float32.
+        layout: ``nhwc`` gives inputs and outputs that the graph transposes anyway as NHWC.
+    """
+
+    name: ClassVar[str] = "tflite"
+    summary: ClassVar[str] = "TFLite FlatBuffer, run by LiteRT with XNNPACK"
+
+    precision: Literal["f32", "f16"] = "f32"
+    layout: Literal["source", "nhwc"] = "source"
+
+    def available(self) -> Availability:
+        """LiteRT must be installed; it runs on every CPU."""
+        try:
+            version = importlib.metadata.version("ai-edge-litert")
+        except importlib.metadata.PackageNotFoundError:
+            return Availability(
+                False, "ai-edge-litert is not installed", "pip install ai-edge-litert"
+            )
+        return Availability(True, f"ai-edge-litert {version}, CPU")
+
+    def abilities(self) -> Abilities:
+        """What the emitters read."""
+        return Abilities(opset=28, ir_version=13, dynamic_shapes=True, dtypes=_DTYPES)
+
+    def legalization(self) -> tuple[str, ...]:
+        """Bring the model into the operators that have emitters."""
+        return (
+            "inline-functions",
+            "convert-opset{to=28}",
+            "infer-shapes",
+            "fold-constants",
+            "expand-for-tflite",
+            "infer-shapes",
+            "expand-for-tflite",
+            "infer-shapes",
+            "fold-constants",
+            "eliminate-dead-code",
+        )
+
+    def supports(self, node: ir.Node) -> Support:
+        """Try the emitter of the node, without writing anything."""
+        from irconv_tflite.emit.lower import refusal_of
+
+        refusal = refusal_of(node)
+        if refusal is None:
+            return Support(True)
+        return Support(False, refusal.code, refusal.reason, refusal.way_out)
+
+    def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
+        """Lower the whole model, without reading a weight or writing anything."""
+        from irconv_tflite.emit.lower import check_model
+
+        del shapes
+        return check_model(model)
+
+    def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
+        """Write ``model.tflite``."""
+        from irconv_tflite.emit.write import MODEL, write_model
+
+        del request
+        data = write_model(model, directory)
+        return Artifact(
+            main=MODEL,
+            precision="float32",
+            requires={
+                "runtime": "litert",
+                "version": f">={importlib.metadata.version('ai-edge-litert').split('.')[0]}.0",
+                "device": "CPU",
+            },
+            data=data,
+        )
+
+    def runner(self, directory: Path, artifact: Artifact) -> Runner:
+        """Open the model in LiteRT's interpreter."""
+        from irconv_tflite.runner import TfliteRunner
+
+        return TfliteRunner(directory, artifact)

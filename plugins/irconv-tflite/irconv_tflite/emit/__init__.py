@@ -1,0 +1,1 @@
+"""From a legalized model to a TFLite FlatBuffer, in memory as plain data first."""

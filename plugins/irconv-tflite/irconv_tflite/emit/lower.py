@@ -1,0 +1,163 @@
+"""Walking the legalized IR and calling the emitter of every node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from irconv.errors import Diagnostic
+from irconv_tflite.emit.graph import Subgraph, Tensor
+from irconv_tflite.emit.refusal import RefusalError
+from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
+from irconv_tflite.emit.writer import GraphWriter
+from irconv_tflite.ops.registry import find_emitter
+
+__all__ = ["Lowering", "check_model", "lower", "lower_body", "refusal_of"]
+
+
+class Lowering:
+    """A lowered model.
+
+    Attributes:
+        subgraphs: The main graph, then the bodies of control flow.
+        diagnostics: Everything that TFLite cannot express; then the subgraphs are of no use.
+    """
+
+    def __init__(self, subgraphs: list[Subgraph], diagnostics: list[Diagnostic]) -> None:
+        self.subgraphs = subgraphs
+        self.diagnostics = diagnostics
+
+
+def lower(model: ir.Model) -> Lowering:
+    """Lower a legalized model; a refused node does not stop the others from being asked."""
+    writer = GraphWriter("main")
+    diagnostics: list[Diagnostic] = []
+    initializers = set(model.graph.initializers)
+    for value in model.graph.inputs:
+        if value.name not in initializers:
+            try:
+                writer.subgraph.inputs.append(writer.placeholder(value))
+            except RefusalError as refusal:
+                diagnostics.append(_interface(refusal))
+    for node in model.graph:
+        try:
+            _emit(writer, node)
+        except RefusalError as refusal:
+            diagnostics.append(_diagnostic(refusal, node))
+            _stand_in(writer, node)
+    _write_outputs(writer, model.graph.outputs, diagnostics)
+    return Lowering([writer.subgraph, *writer.subgraphs], diagnostics)
+
+
+def lower_body(
+    parent: GraphWriter, body: ir.Graph, name: str, captured: Sequence[ir.Value]
+) -> GraphWriter:
+    """Lower a body of control flow into a subgraph of its own, except its inputs and outputs.
+
+    TFLite's subgraphs see nothing of the graph around them, so every outer value that the body
+    reads must be an input of the subgraph. The inputs of the returned writer's subgraph are one
+    tensor for each of ``body.inputs``, then one for each of ``captured``; the caller reads the
+    body's results through the writer, fills ``subgraph.outputs`` and may add operators.
+
+    Args:
+        parent: The writer of the graph with the control-flow node.
+        body: The body.
+        name: Name of the subgraph.
+        captured: Outer values that are not constants.
+
+    Raises:
+        RefusalError: If TFLite cannot express a node of the body.
+    """
+    writer = GraphWriter(name, parent.names)
+    for value in (*body.inputs, *captured):
+        writer.subgraph.inputs.append(writer.placeholder(value))
+    for node in body:
+        try:
+            _emit(writer, node)
+        except RefusalError as refusal:
+            raise RefusalError(
+                refusal.code,
+                f"in its body, {node.op_type} {node.name!r}: {refusal.reason}",
+                refusal.way_out,
+            ) from refusal
+    parent.subgraphs += [*writer.subgraphs, writer.subgraph]
+    return writer
+
+
+def refusal_of(node: ir.Node) -> RefusalError | None:
+    """Return why TFLite does not take a node, asked about by itself; None if it does."""
+    try:
+        _emit(GraphWriter("trial"), node)
+    except RefusalError as refusal:
+        return refusal
+    return None
+
+
+def _emit(writer: GraphWriter, node: ir.Node) -> None:
+    if node.domain in ("", "ai.onnx") and node.op_type == "Constant":
+        return
+    emitter = find_emitter(node)
+    if emitter is None:
+        raise RefusalError(
+            "UNSUPPORTED_OP",
+            "no TFLite operator computes it",
+            "export the model with another operator there, or leave that part out",
+        )
+    emitter(writer, node)
+
+
+def _stand_in(writer: GraphWriter, node: ir.Node) -> None:
+    """Bind the results of a refused node, so that its readers can be asked."""
+    for value in node.outputs:
+        if not writer.is_bound(value):
+            try:
+                writer.placeholder(value)
+            except RefusalError:
+                writer.bind(value, Tensor("float32", None, writer.names.fresh(value.name or "")))
+
+
+def _write_outputs(
+    writer: GraphWriter, values: Sequence[ir.Value], diagnostics: list[Diagnostic]
+) -> None:
+    taken: set[Tensor] = set(writer.subgraph.inputs)
+    for value in values:
+        try:
+            tensor = writer.read(value)
+        except RefusalError as refusal:
+            diagnostics.append(_interface(refusal))
+            continue
+        if tensor in taken or tensor.constant is not None:
+            tensor = writer.copy(tensor)
+        taken.add(tensor)
+        tensor.name = writer.names.fresh(value.name or "output")
+        if tensor.shape is None and value.shape is not None:
+            tensor.shape = writer.shape(value)
+        writer.subgraph.outputs.append(tensor)
+
+
+def _diagnostic(refusal: RefusalError, node: ir.Node) -> Diagnostic:
+    op = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+    return Diagnostic(refusal.code, refusal.reason, node.name or "", op, refusal.way_out)
+
+
+def _interface(refusal: RefusalError) -> Diagnostic:
+    return Diagnostic(refusal.code, refusal.reason, way_out=refusal.way_out)
+
+
+def check_model(model: ir.Model) -> list[Diagnostic]:
+    """Return everything in a legalized model that TFLite cannot express."""
+    lowered = lower(model)
+    if lowered.diagnostics:
+        return lowered.diagnostics
+    size = data_bytes(lowered.subgraphs)
+    if size <= MAX_BYTES:
+        return []
+    return [
+        Diagnostic(
+            "SIZE_LIMIT",
+            f"its constants take {size:,} bytes, and a FlatBuffer holds at most {MAX_BYTES:,}",
+            way_out="store them in fewer bits, for example tflite{precision=f16} or quantized, "
+            "or split the model",
+        )
+    ]

@@ -1,0 +1,1 @@
+"""How each ONNX operator becomes TFLite operators: one small file per operator family."""
