@@ -5,6 +5,7 @@ from __future__ import annotations
 from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
 from irconv.passes.convert_opset import ConvertOpset
+from irconv.passes.decompose.einsum import DecomposeEinsum
 from irconv.passes.decompose.indexing import DecomposeIndexing
 from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.dedup_initializers import DedupInitializers
@@ -30,6 +31,7 @@ PASSES: tuple[type[Pass], ...] = (
     InlineFunctions,
     ExpandFunctions,
     FitOnnxruntime,
+    DecomposeEinsum,
     DecomposeIndexing,
     DecomposeQuantized,
     InferShapes,

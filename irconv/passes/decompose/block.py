@@ -164,7 +164,10 @@ class Block:
         """Return ``value`` in another shape; a size of 0 means 0, not "as before"."""
         empty = 1 if any(isinstance(part, ir.Value) or part == 0 for part in parts) else None
         allow = empty if -1 not in [part for part in parts if isinstance(part, int)] else None
-        return self.op("Reshape", value, self.vector(parts), allowzero=allow)
+        result = self.op("Reshape", value, self.vector(parts), allowzero=allow)
+        if -1 not in [part for part in parts if isinstance(part, int)]:
+            result.shape = ir.Shape([part if isinstance(part, int) else None for part in parts])
+        return result
 
     def expand(self, value: ir.Value, parts: Sequence[Dim]) -> ir.Value:
         """Return ``value`` broadcast to a shape."""
