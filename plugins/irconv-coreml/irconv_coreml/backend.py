@@ -106,6 +106,12 @@ class CoremlBackend(Backend):
             "infer-shapes",
             "fold-constants",
             "infer-shapes",
+            "legalize-coreml",
+            "infer-shapes",
+            "legalize-coreml",
+            "infer-shapes",
+            "fold-constants",
+            "infer-shapes",
             "eliminate-dead-code",
         )
 
@@ -113,7 +119,7 @@ class CoremlBackend(Backend):
         """Look the node up among the emitters."""
         from irconv_coreml.checks import node_support
 
-        return node_support(node, self.target)
+        return node_support(node)
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
         """Check the interface, the values and the nodes."""

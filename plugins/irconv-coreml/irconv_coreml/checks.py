@@ -1,0 +1,148 @@
+"""What an ML Program cannot express, found in the IR alone, without coremltools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.backends.base import Support
+from irconv.errors import Diagnostic
+from irconv.graph.constants import constant_tensor, is_constant
+from irconv.graph.interface import dtype_text, input_specs
+from irconv_coreml.dtypes import INT32_MAX, INT32_MIN, MIL_DTYPES
+from irconv_coreml.ops import EMITTERS
+
+if TYPE_CHECKING:
+    from irconv.shapes import DimRange
+    from irconv_coreml.backend import CoremlBackend
+
+__all__ = ["check_model", "node_support"]
+
+_MAX_RANK = 5
+_SMALL = 4096
+_CLAMPED = frozenset({"Slice", "Clip", "Cast", "CastLike", "Max", "Min", "Identity"})
+"""Operators for which an integer beyond 32 bits may as well be the largest that there is."""
+_WAY_OUT = "express it by other operators, or leave it out of the exported part"
+_DTYPE_WAY_OUT = "convert that part of the model to float32, float16 or int32"
+_SHAPE_WAY_OUT = "bind the dimensions by --shape, or export with static shapes"
+
+
+def node_support(node: ir.Node) -> Support:
+    """Say whether a node can be written as MIL."""
+    emitter = EMITTERS.get((node.domain, node.op_type))
+    if node.domain == "" and node.op_type == "Constant":
+        return _value_support(node.outputs[0]) or Support(True)
+    if emitter is None:
+        return Support(False, "UNSUPPORTED_OP", "Core ML's MIL has no operator for it", _WAY_OUT)
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        return Support(
+            False, "UNSUPPORTED_FORM", "an attribute depends on a function's caller",
+            "inline the functions of the model",
+        )  # fmt: skip
+    for value in (*node.inputs, *node.outputs):
+        refused = None if value is None or not value.name else _value_support(value)
+        refused = refused or (None if value is None else _range_support(node, value))
+        if refused is not None:
+            return refused
+    code, _, reason = emitter.refuses(node).partition(": ")
+    if code:
+        return Support(False, code, reason, _ways_out(code))
+    return Support(True)
+
+
+def _ways_out(code: str) -> str:
+    return {
+        "DYNAMIC_SHAPE": _SHAPE_WAY_OUT,
+        "UNSUPPORTED_DTYPE": _DTYPE_WAY_OUT,
+        "NOT_CONSTANT": "make it a constant of the model, for example by exporting with it fixed",
+    }.get(code, "export that part of the model in another form")
+
+
+def _value_support(value: ir.Value) -> Support | None:
+    if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
+        kind = "sequences" if isinstance(value.type, ir.SequenceType) else "optional values"
+        return Support(False, "UNSUPPORTED_TYPE", f"Core ML has no {kind}", _WAY_OUT)
+    if value.dtype is None or value.dtype == ir.DataType.UNDEFINED:
+        tensor = constant_tensor(value)
+        if tensor is None:
+            return Support(
+                False, "UNKNOWN_TYPE", f"the dtype of {value.name!r} is not known",
+                "state it in the model's value_info",
+            )  # fmt: skip
+    dtype = value.dtype
+    if dtype is not None and dtype not in MIL_DTYPES:
+        return Support(
+            False, "UNSUPPORTED_DTYPE", f"Core ML has no {dtype_text(dtype)}", _DTYPE_WAY_OUT
+        )
+    return _shape_support(value)
+
+
+def _shape_support(value: ir.Value) -> Support | None:
+    tensor = constant_tensor(value)
+    shape = value.shape if tensor is None else tensor.shape
+    if shape is None:
+        return Support(
+            False, "DYNAMIC_RANK", f"the rank of {value.name!r} is not known", _SHAPE_WAY_OUT
+        )
+    dims = list(shape)
+    if len(dims) > _MAX_RANK:
+        return Support(
+            False, "RANK_LIMIT",
+            f"{value.name!r} has rank {len(dims)}, and Core ML takes up to {_MAX_RANK}",
+            "merge dimensions before exporting",
+        )  # fmt: skip
+    if 0 in dims and not (tensor is not None and dims == [0]):
+        return Support(
+            False, "EMPTY_TENSOR", f"{value.name!r} has no elements, and Core ML takes none such",
+            "leave that part out of the model",
+        )  # fmt: skip
+    return None
+
+
+def _range_support(node: ir.Node, value: ir.Value) -> Support | None:
+    """Refuse an integer constant that int32 does not hold and that matters."""
+    if node.op_type in _CLAMPED or not is_constant(value):
+        return None
+    tensor = constant_tensor(value)
+    if tensor is None or tensor.dtype not in _WIDE or tensor.size == 0:
+        return None
+    array = tensor.numpy()
+    if int(np.min(array)) < INT32_MIN or int(np.max(array)) > INT32_MAX:
+        return Support(
+            False, "VALUE_RANGE", f"the constant {value.name!r} does not fit into 32 bits",
+            "use smaller integers",
+        )  # fmt: skip
+    return None
+
+
+_WIDE = frozenset({ir.DataType.INT64, ir.DataType.UINT64, ir.DataType.UINT32})
+
+
+def check_model(
+    model: ir.Model, shapes: Mapping[str, DimRange], backend: CoremlBackend
+) -> Iterator[Diagnostic]:
+    """Yield what stands against the interface of a model."""
+    del shapes
+    if not input_specs(model):
+        yield Diagnostic(
+            "NO_INPUTS", "the model has no inputs, and Core ML wants one",
+            way_out="make one of its constants an input",
+        )  # fmt: skip
+    for side, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
+        for value in values:
+            refused = _value_support(value)
+            if refused is not None:
+                yield Diagnostic(
+                    refused.code, f"{side} {value.name!r}: {refused.reason}",
+                    way_out=refused.way_out,
+                )  # fmt: skip
+    known = {spec.name for spec in input_specs(model)}
+    for name in backend.image:
+        if name not in known:
+            yield Diagnostic(
+                "NO_SUCH_INPUT", f"image={name}: the model has no such input",
+                way_out="its inputs are: " + ", ".join(sorted(known)),
+            )  # fmt: skip

@@ -1,0 +1,52 @@
+"""The plugin's own pass: what MIL lacks, by the function bodies of the ONNX standard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["LegalizeCoreml"]
+
+
+@dataclass(frozen=True)
+class LegalizeCoreml(Pass):
+    """Replace each node that cannot be written as MIL by its function body.
+
+    The bodies are those of the ONNX standard, so the meaning stays. A node without a body stays,
+    and is refused later by name. Shape inference should have run before.
+
+    Before::
+
+        <ir_version: 13, opset_import: ["" : 28]>
+        example (float[2, 4] x, float[2, 4] gate) => (float[2, 4] y) {
+            y = SwiGLU(x, gate)
+        }
+
+    After::
+
+        <ir_version: 13, opset_import: ["" : 28]>
+        example (float[2, 4] x, float[2, 4] gate) => (float[2, 4] y) {
+            "SwiGLU/SwishGate" = Swish <alpha = 1.0> (x)
+            y = Mul("SwiGLU/SwishGate", gate)
+        }
+    """
+
+    name: ClassVar[str] = "legalize-coreml"
+    after: ClassVar[tuple[str, ...]] = ("infer-shapes",)
+    effect: ClassVar[Effect] = "real-arithmetic"
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Expand what the checks refuse; linear in nodes."""
+        from irconv.graph.function_bodies import expand_nodes
+        from irconv_coreml.checks import node_support
+
+        del context
+        expanded, stayed = expand_nodes(model, lambda node: not node_support(node).ok)
+        refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in stayed)
+        return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)
