@@ -66,8 +66,7 @@ class TfliteRunner(Runner):
                     self._interpreter.set_tensor(detail["index"], array)
                 self._interpreter.invoke()
                 results = [
-                    self._interpreter.get_tensor(detail["index"])
-                    for detail in self._interpreter.get_output_details()
+                    self._output(detail) for detail in self._interpreter.get_output_details()
                 ]
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"LiteRT: {_first_line(error)}", where="run") from error
@@ -75,6 +74,13 @@ class TfliteRunner(Runner):
             entry["name"]: _to_source(array, entry)
             for array, entry in zip(results, self._outputs, strict=True)
         }
+
+    def _output(self, detail: Mapping[str, Any]) -> Array:
+        """Return an output; LiteRT's Python interface refuses to give an empty one."""
+        if 0 in detail["shape"]:
+            return np.zeros(tuple(detail["shape"]), detail["dtype"])
+        array: Array = self._interpreter.get_tensor(detail["index"])
+        return array
 
     def _resize(self, arrays: list[Array]) -> None:
         shapes = [array.shape for array in arrays]

@@ -221,8 +221,9 @@ def gelu(graph: GraphWriter, node: ir.Node) -> None:
 def erf(graph: GraphWriter, node: ir.Node) -> None:
     """ONNX Erf, from GELU.
 
-    gelu(z) is z (1 + erf(z / sqrt 2)) / 2. With z = x sqrt 2, erf(x) = (2 gelu(z) - z) / z; at 0 the divisor is replaced by 1. Beyond
-    +-10 erf is +-1 in float32, and z is kept within that so that infinities do no harm.
+    gelu(z) is z (1 + erf(z / sqrt 2)) / 2. With z = x sqrt 2, erf(x) is (2 gelu(z) - z) / z; at 0
+    the divisor is replaced by 1. Beyond +-10 erf is +-1 in float32, and z is kept within that so
+    that infinities do no harm.
     """
     x = _float(graph, node)
     z = binary(graph, "DIV", x, graph.constant(_ROOT_HALF))

@@ -14,7 +14,6 @@ __all__ = [
     "FLOAT",
     "INTEGERS",
     "NUMBERS",
-    "NUMBERS_32",
     "broadcast",
     "compute_dtype",
     "require_no_uint64",
