@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from irconv.errors import Diagnostic
 from irconv_tflite.emit.graph import Subgraph, Tensor
+from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
 from irconv_tflite.emit.writer import GraphWriter
@@ -47,7 +48,11 @@ def lower(model: ir.Model) -> Lowering:
             diagnostics.append(_diagnostic(refusal, node))
             _stand_in(writer, node)
     _write_outputs(writer, model.graph.outputs, diagnostics)
-    return Lowering([writer.subgraph, *writer.subgraphs], diagnostics)
+    subgraphs = [writer.subgraph, *writer.subgraphs]
+    if not diagnostics:
+        for subgraph in subgraphs:
+            improve(subgraph, writer.names)
+    return Lowering(subgraphs, diagnostics)
 
 
 def lower_body(
