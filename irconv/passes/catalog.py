@@ -8,6 +8,7 @@ from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.decompose.einsum import DecomposeEinsum
 from irconv.passes.decompose.indexing import DecomposeIndexing
 from irconv.passes.decompose.quantized import DecomposeQuantized
+from irconv.passes.decompose.resampling import DecomposeResampling
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -34,6 +35,7 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeEinsum,
     DecomposeIndexing,
     DecomposeQuantized,
+    DecomposeResampling,
     InferShapes,
     EliminateIdentity,
     FoldConstants,
