@@ -16,10 +16,11 @@ __all__ = ["LegalizeCoreml"]
 
 @dataclass(frozen=True)
 class LegalizeCoreml(Pass):
-    """Replace each node that cannot be written as MIL by its function body.
+    """Replace each node that cannot be written as MIL by others that mean the same.
 
-    The bodies are those of the ONNX standard, so the meaning stays. A node without a body stays,
-    and is refused later by name. Shape inference should have run before.
+    That is its function body of the ONNX standard where there is one, otherwise what irconv's
+    own decompositions make of it. A node with neither stays, and is refused later by name.
+    Shape inference should have run before.
 
     Before::
 
@@ -42,11 +43,32 @@ class LegalizeCoreml(Pass):
     effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Expand what the checks refuse; linear in nodes."""
+        """Replace what the checks refuse; linear in nodes."""
         from irconv.graph.function_bodies import expand_nodes
+        from irconv.passes.catalog import PASSES
+        from irconv.passes.decompose.base import Decomposition, replace_nodes
         from irconv_coreml.checks import node_support
 
         del context
-        expanded, stayed = expand_nodes(model, lambda node: not node_support(node).ok)
-        refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in stayed)
-        return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)
+        rules = {
+            op_type: rule
+            for cls in PASSES
+            if issubclass(cls, Decomposition)
+            for op_type, rule in cls.rules.items()
+        }
+        expanded, stayed = expand_nodes(
+            model, lambda node: not node_support(node).ok and node.op_type not in _OURS_FIRST
+        )
+        result = replace_nodes(model, rules, lambda node: not node_support(node).ok)
+        refusals = [
+            Refusal(node.name or "", node.op_type, why)
+            for node, why in stayed
+            if node.op_type not in rules
+        ]
+        details = {"expanded": dict(Counter(expanded)), **result.details}
+        modified = bool(expanded) or result.modified
+        return PassResult(modified, details, (*refusals, *result.refusals))
+
+
+_OURS_FIRST = frozenset({"GridSample", "Resize"})
+"""Operators that a decomposition of ours serves better than the body of the standard."""

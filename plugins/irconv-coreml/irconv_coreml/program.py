@@ -42,6 +42,8 @@ class Program:
         outputs: The function's outputs.
         symbols: The symbol of each named dimension.
         weights: Large constants by their names in the source, as they were handed over.
+        quantized: Values of MIL's int8 and uint8, beside the int32 that stands for them.
+        has_quantization: Whether the deployment target has quantize and dequantize.
     """
 
     def __init__(self, coremltools: Any, model: ir.Model, backend: CoremlBackend) -> None:
@@ -52,6 +54,8 @@ class Program:
         self.outputs: list[Feature] = []
         self.symbols: dict[str, Any] = {}
         self.weights: dict[str, np.ndarray[Any, Any]] = {}
+        self.quantized: dict[ir.Value, Var] = {}
+        self.has_quantization = backend.target not in ("iOS15", "iOS16")
         self._types = mil.types
         self._new_symbol = mil.get_new_symbol
         self._half_features = backend.target != "iOS15"
@@ -241,7 +245,7 @@ class Program:
         for name, array in self.weights.items():
             stored = array.astype(np.float16) if half and array.dtype == np.float32 else array
             found[name] = (
-                hashlib.sha256(np.ascontiguousarray(stored)).hexdigest(),
+                hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest(),
                 stored.dtype.name,
                 stored.shape,
             )

@@ -190,4 +190,5 @@ def as_mil(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if np.issubdtype(kind, np.floating) or kind.name == "bfloat16":
         return array.astype(np.float32)
     wide = array.astype(np.int64) if kind != np.uint64 else np.minimum(array, INT32_MAX)
-    return np.clip(wide, INT32_MIN, INT32_MAX).astype(np.int32)
+    narrow: np.ndarray[Any, Any] = np.clip(wide, INT32_MIN, INT32_MAX).astype(np.int32)
+    return narrow

@@ -10,6 +10,7 @@ __all__ = ["EMITTERS"]
 
 _FAMILIES = (
     "activation",
+    "control_flow",
     "convolution",
     "creation",
     "elementwise",
@@ -18,7 +19,10 @@ _FAMILIES = (
     "logic",
     "normalization",
     "pooling",
+    "quantization",
+    "recurrent",
     "reduction",
+    "resampling",
     "shape",
     "slicing",
 )

@@ -33,8 +33,9 @@ def _kernel(site: Site) -> tuple[int, ...]:
 
 @emits("Conv", refuses=[float_input, _kernel_refusal, known_same_padding])
 def _conv(site: Site) -> Var:
-    """ONNX Conv as MIL conv, whose weights have the same layout; a bias that is not constant is
-    added after it.
+    """ONNX Conv as MIL conv, whose weights have the same layout.
+
+    A bias that is not constant is added after it.
     """
     mb, window = site.mb, windows(site.node, _kernel(site))
     options = {"bias": site[2]} if site.constant(2) is not None else {}

@@ -122,8 +122,9 @@ def _scatter_nd(site: Site) -> Var:
 
 @emits("ScatterElements", refuses=[_elements_refusal, _reduction])
 def _scatter_elements(site: Site) -> Var:
-    """ONNX ScatterElements as MIL scatter_along_axis; where the indices span only a part, as
-    scatter_nd with every coordinate spelled out.
+    """ONNX ScatterElements as MIL scatter_along_axis.
+
+    Where the indices span only a part, as scatter_nd with every coordinate spelled out.
     """
     mb, x = site.mb, _numeric(site, site.x)
     axis, mode = site.axis(x, 0), _MODES[site.text("reduction", "none")]

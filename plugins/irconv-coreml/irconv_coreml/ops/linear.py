@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from irconv_coreml.ops.registry import emits
@@ -69,10 +71,10 @@ def _scaled(site: Site, x: Var, factor: float) -> Var:
     return site.mb.mul(x=x, y=site.like(factor, x))
 
 
-def _columns(site: Site, weight: np.ndarray) -> int:  # type: ignore[type-arg]
+def _columns(site: Site, weight: np.ndarray[Any, Any]) -> int:
     return int(weight.shape[0 if site.int_("transB", 0) else 1])
 
 
-def _row(bias: np.ndarray, columns: int) -> bool:  # type: ignore[type-arg]
+def _row(bias: np.ndarray[Any, Any], columns: int) -> bool:
     """Return whether a bias is one value a column, or one for all."""
     return bias.size == 1 or (bias.size == columns and bias.shape[-1] == columns)

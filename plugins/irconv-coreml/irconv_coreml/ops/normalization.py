@@ -50,9 +50,7 @@ def _batch_norm(site: Site) -> Var:
 
 @emits("InstanceNormalization", refuses=float_input)
 def _instance_norm(site: Site) -> Var:
-    """ONNX InstanceNormalization as MIL instance_norm where it takes it, otherwise by layer_norm
-    over the plane.
-    """
+    """ONNX InstanceNormalization as MIL instance_norm, or layer_norm over the plane."""
     mb, x = site.mb, site.x
     rank, epsilon = len(x.shape), site.like(site.float_("epsilon", 1e-5), x)
     if rank in (3, 4) and site.constant(1) is not None and site.constant(2) is not None:
@@ -64,8 +62,10 @@ def _instance_norm(site: Site) -> Var:
 
 @emits("LayerNormalization", refuses=float_input)
 def _layer_norm(site: Site) -> tuple[Var, ...]:
-    """ONNX LayerNormalization as MIL layer_norm; scale and bias inside it where they are
-    constants of the shape that it wants. Mean and 1/deviation are computed only if read.
+    """ONNX LayerNormalization as MIL layer_norm.
+
+    Scale and bias go into it where they are constants of the shape that it wants. Mean and
+    1/deviation are computed only if read.
     """
     mb, x = site.mb, site.x
     axis = site.axis(x)
@@ -74,9 +74,11 @@ def _layer_norm(site: Site) -> tuple[Var, ...]:
     inner = site.dims(x)[axis:]
     inside: dict[str, Var] = {}
     scale, bias = site.constant(1), site.constant(2)
-    if scale is not None and scale.shape == inner and (not site.has(2) or bias is not None):
-        if bias is None or bias.shape == inner:
-            inside = {"gamma": site[1]} | ({} if bias is None else {"beta": site[2]})
+    fits = scale is not None and scale.shape == inner
+    if fits and not site.has(2):
+        inside = {"gamma": site[1]}
+    elif fits and bias is not None and bias.shape == inner:
+        inside = {"gamma": site[1], "beta": site[2]}
     result = mb.layer_norm(x=x, axes=axes, epsilon=epsilon, **inside)
     if not inside:
         result = mb.mul(x=result, y=site[1])

@@ -1,0 +1,140 @@
+"""Quantized values: MIL's own quantize and dequantize where they fit, arithmetic elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv_coreml import node as ask
+from irconv_coreml.dtypes import NARROW, is_float
+from irconv_coreml.ops.registry import Reason, emits
+from irconv_coreml.site import Site, Var
+
+__all__: list[str] = []
+
+_NATIVE = {ir.DataType.INT8: "int8", ir.DataType.UINT8: "uint8"}
+
+
+def _form_refusal(node: ir.Node) -> Reason:
+    if ask.attr_int(node, "block_size", 0):
+        dims = ask.shape(node, 0)
+        if ask.static_shape(dims) is None or ask.constant(node, 1) is None:
+            return "DYNAMIC_SHAPE: blocks need known sizes and constant scales"
+    narrow = node.outputs[0].dtype if node.op_type == "QuantizeLinear" else ask.dtype(node, 0)
+    if narrow not in NARROW and narrow != ir.DataType.INT32:
+        return "UNSUPPORTED_DTYPE: Core ML has no such quantized dtype"
+    return ""
+
+
+def _native_axis(site: Site) -> int | None:
+    """Return the axis of a scale that MIL's own operators take; None where they take it not.
+
+    They take a constant scale, of one value or one along an axis, for int8 and uint8.
+    """
+    scale = site.constant(1)
+    if scale is None or site.int_("block_size", 0) or not site.program.has_quantization:
+        return None
+    if site.has(2) and site.constant(2) is None:
+        return None
+    if not is_float(site.dtype(1)) or scale.ndim > 1 or not np.all(scale > 0):
+        return None
+    return site.axis(site.x, 1) if scale.ndim == 1 and len(site.x.shape) else 0
+
+
+def _parameters(site: Site, narrow: ir.DataType, axis: int) -> dict[str, Any]:
+    scale, zero = site.constant(1), site.constant(2)
+    assert scale is not None
+    if scale.size == 1:
+        scale = scale.reshape(())
+    dtype = np.dtype(_NATIVE[narrow])
+    options: dict[str, Any] = {"scale": scale}
+    if zero is not None and (np.any(zero) or dtype == np.uint8):
+        options["zero_point"] = zero.reshape(scale.shape).astype(dtype)
+    if scale.ndim:
+        options["axis"] = np.int32(axis)
+    return options
+
+
+def _spread(site: Site, index: int, x: Var) -> Any:
+    """Return scale or zero point in a shape that broadcasts against the values."""
+    mb, rank = site.mb, len(x.shape)
+    axis, block = site.axis(x, 1) if rank else 0, site.int_("block_size", 0)
+    if block:
+        array = site.constant(index)
+        size = site.dims(x)[axis]
+        assert array is not None
+        return np.repeat(array, block, axis=axis).take(range(size or 0), axis=axis)
+    var = site[index]
+    if len(var.shape) == 0 or rank == 0:
+        return site.as_scalar(var)
+    if len(var.shape) == 1 and site.dims(var)[0] == 1:
+        return mb.squeeze(x=var, axes=[0])
+    return mb.reshape(x=var, shape=[-1 if i == axis else 1 for i in range(rank)])
+
+
+@emits("QuantizeLinear", refuses=_form_refusal)
+def _quantize(site: Site) -> Var:
+    """ONNX QuantizeLinear as MIL quantize for int8 and uint8 with constant scales.
+
+    Otherwise round(x / scale) + zero point, cut off at the ends of the dtype.
+    """
+    mb, x, narrow = site.mb, site.x, site.out_dtype()
+    axis = _native_axis(site)
+    if narrow in _NATIVE and axis is not None and site.is_float() and len(x.shape):
+        quantized = mb.quantize(
+            input=x, output_dtype=_NATIVE[narrow], **_parameters(site, narrow, axis)
+        )
+        site.program.quantized[site.node.outputs[0]] = quantized
+        return mb.cast(x=quantized, dtype="int32")
+    x = site.cast(x, "fp32")
+    ratio = mb.real_div(x=x, y=site.cast(_var(site, _spread(site, 1, x)), "fp32"))
+    steps = mb.round(x=ratio)
+    if site.has(2):
+        steps = mb.add(x=steps, y=site.cast(_var(site, _spread(site, 2, x)), "fp32"))
+    least, count = NARROW[narrow]
+    low, high = np.float32(least), np.float32(least + count - 1)
+    return mb.cast(x=mb.minimum(x=mb.maximum(x=steps, y=low), y=high), dtype="int32")
+
+
+def _var(site: Site, value: Any) -> Var:
+    return site.mb.const(val=value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+@emits("DequantizeLinear", refuses=_form_refusal)
+def _dequantize(site: Site) -> Var:
+    """ONNX DequantizeLinear as MIL dequantize, or constexpr_affine_dequantize of a constant.
+
+    Otherwise (x - zero point) * scale.
+    """
+    mb, narrow = site.mb, site.dtype(0)
+    source = ask.given(site.node, 0)
+    assert source is not None
+    axis = _native_axis(site) if narrow in _NATIVE else None
+    constant = ask.constant(site.node, 0)
+    if axis is not None and constant is not None and constant.ndim and constant.size > 1:
+        return _stored(site, constant, narrow, axis)
+    if axis is not None and source in site.program.quantized:
+        quantized = site.program.quantized[source]
+        return mb.dequantize(input=quantized, **_parameters(site, narrow, axis))
+    kind = site.out_mil()
+    x = site.cast(site.x, "fp32")
+    if site.has(2):
+        x = mb.sub(x=x, y=site.cast(_var(site, _spread(site, 2, x)), "fp32"))
+    scaled = mb.mul(x=x, y=site.cast(_var(site, _spread(site, 1, x)), "fp32"))
+    return site.cast(scaled, kind)
+
+
+def _stored(site: Site, constant: Any, narrow: ir.DataType, axis: int) -> Var:
+    """Store a weight as its integers, with scale and zero point, which Core ML expands."""
+    dtype = np.dtype(_NATIVE[narrow])
+    options = _parameters(site, narrow, axis)
+    scale = options["scale"]
+    zero = options.get("zero_point", np.zeros(scale.shape, dtype))
+    return site.mb.constexpr_affine_dequantize(
+        quantized_data=constant.astype(dtype),
+        zero_point=zero if zero.ndim else dtype.type(zero),
+        scale=scale if scale.ndim else scale.dtype.type(scale),
+        axis=np.int32(axis),
+    )
