@@ -35,6 +35,15 @@ _DTYPES = frozenset(
 )  # fmt: skip
 
 
+_EXPANSION = ("expand-for-tflite", "infer-shapes", "expand-for-tflite", "infer-shapes")
+_DECOMPOSITIONS = (
+    "decompose-einsum",
+    "decompose-quantized",
+    "decompose-indexing",
+    "infer-shapes",
+)
+
+
 @dataclass(frozen=True)
 class TfliteBackend(Backend):
     """Target ``tflite``.
@@ -71,9 +80,9 @@ class TfliteBackend(Backend):
             "convert-opset{to=28}",
             "infer-shapes",
             "fold-constants",
-            "expand-for-tflite",
-            "infer-shapes",
-            "expand-for-tflite",
+            *_EXPANSION,
+            *_DECOMPOSITIONS,
+            *_EXPANSION,
             "infer-shapes",
             "fold-constants",
             "eliminate-dead-code",

@@ -83,7 +83,7 @@ def _reduced(graph: GraphWriter, node: ir.Node, code: str, x: Tensor) -> Tensor:
     if axes is not None:
         return reduce_over(graph, code, x, axes, keep=keep) if axes else x
     axes_value = node.inputs[1]
-    if int_attribute(node, "noop_with_empty_axes", 0) or not keep:
+    if graph.shape(axes_value)[0] is None and not int_attribute(node, "noop_with_empty_axes", 0):
         graph.fixed_ints(axes_value, "the axes")
     places = graph.read(axes_value, "int32")
     return graph.op(code, [x, places], result_shape(graph, node), keepDims=keep)
