@@ -163,12 +163,15 @@ _SAME_SINCE: Mapping[int, frozenset[str]] = {
     13: frozenset(
         {
             "CastLike", "Clip", "Concat", "Flatten", "Gather", "GreaterOrEqual", "If",
-            "LessOrEqual", "Loop", "Range", "Round", "Scan", "Slice", "Softmax", "Squeeze",
-            "Tile", "Unsqueeze",
+            "LessOrEqual", "Loop", "Mod", "Range", "Reshape", "Round", "Scan", "Slice",
+            "Softmax", "Squeeze", "Tile", "Unsqueeze",
         }
     ),
     18: frozenset(
-        {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Split"}
+        {
+            "Pad", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
+            "Split",
+        }
     ),
 }  # fmt: skip
 """Operators of which versions after the given opset, up to 28, only take more dtypes, or further
