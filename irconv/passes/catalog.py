@@ -6,7 +6,9 @@ from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
 from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.decompose.einsum import DecomposeEinsum
+from irconv.passes.decompose.emulate_dtypes import EmulateDtypes
 from irconv.passes.decompose.indexing import DecomposeIndexing
+from irconv.passes.decompose.narrow_float64 import NarrowFloat64
 from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.decompose.resampling import DecomposeResampling
 from irconv.passes.dedup_initializers import DedupInitializers
@@ -36,6 +38,8 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeIndexing,
     DecomposeQuantized,
     DecomposeResampling,
+    EmulateDtypes,
+    NarrowFloat64,
     InferShapes,
     EliminateIdentity,
     FoldConstants,
