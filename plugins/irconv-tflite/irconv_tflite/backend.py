@@ -35,13 +35,13 @@ _DTYPES = frozenset(
 )  # fmt: skip
 
 
-_EXPANSION = ("expand-for-tflite", "infer-shapes", "expand-for-tflite", "infer-shapes")
-_DECOMPOSITIONS = (
-    "decompose-einsum",
-    "decompose-quantized",
-    "decompose-indexing",
+_LOWERING = (
+    "expand-for-tflite",
+    "infer-shapes",
+    "decompose-for-tflite",
     "infer-shapes",
 )
+"""Run several times, since the result of one may hold what another replaces."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ class TfliteBackend(Backend):
             "convert-opset{to=28}",
             "infer-shapes",
             "fold-constants",
-            *_EXPANSION,
-            *_DECOMPOSITIONS,
-            *_EXPANSION,
+            *_LOWERING,
+            *_LOWERING,
+            *_LOWERING,
+            "convert-layout",
             "infer-shapes",
             "fold-constants",
+            "convert-layout",
             "eliminate-dead-code",
         )
 

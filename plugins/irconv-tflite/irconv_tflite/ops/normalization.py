@@ -13,7 +13,7 @@ from irconv_tflite.ops.attributes import float_attribute, given, int_attribute
 from irconv_tflite.ops.elementwise import binary
 from irconv_tflite.ops.kinds import FLOAT, compute_dtype
 from irconv_tflite.ops.reduction import reduce_over
-from irconv_tflite.ops.registry import emits
+from irconv_tflite.ops.registry import NHWC, emits
 
 __all__: list[str] = []
 
@@ -69,22 +69,25 @@ def layer_normalization(graph: GraphWriter, node: ir.Node) -> None:
             graph.write(value, tensor)
 
 
+@emits("InstanceNormalization", domain=NHWC)
 @emits("InstanceNormalization")
 def instance_normalization(graph: GraphWriter, node: ir.Node) -> None:
     """ONNX InstanceNormalization: as LayerNormalization, over the spatial axes."""
     x = _float(graph, node.inputs[0])
     rank = graph.rank(node.inputs[0])
-    axes = range(2, rank)
+    axes = range(1, rank - 1) if node.domain == NHWC else range(2, rank)
     y, _, _ = _standardized(graph, x, axes, float_attribute(node, "epsilon", _EPSILON))
-    scale, bias = (_per_channel(graph, value, rank) for value in node.inputs[1:3])
+    scale, bias = (_per_channel(graph, node, value, rank) for value in node.inputs[1:3])
     graph.write(node.outputs[0], binary(graph, "ADD", binary(graph, "MUL", y, scale), bias))
 
 
-def _per_channel(graph: GraphWriter, value: ir.Value | None, rank: int) -> Tensor:
-    """Return a vector of one number a channel, ready to be broadcast to NCHW."""
-    return graph.reshape(_float(graph, value), [-1, *[1] * (rank - 2)])
+def _per_channel(graph: GraphWriter, node: ir.Node, value: ir.Value | None, rank: int) -> Tensor:
+    """Return a vector of one number a channel, ready to be broadcast to the node's layout."""
+    vector = _float(graph, value)
+    return vector if node.domain == NHWC else graph.reshape(vector, [-1, *[1] * (rank - 2)])
 
 
+@emits("BatchNormalization", domain=NHWC)
 @emits("BatchNormalization")
 def batch_normalization(graph: GraphWriter, node: ir.Node) -> None:
     """ONNX BatchNormalization for inference: (x - mean) * scale / sqrt(var + epsilon) + bias."""
@@ -93,7 +96,9 @@ def batch_normalization(graph: GraphWriter, node: ir.Node) -> None:
         return
     x = _float(graph, node.inputs[0])
     rank = graph.rank(node.inputs[0])
-    scale, bias, centre, variance = (_per_channel(graph, value, rank) for value in node.inputs[1:5])
+    scale, bias, centre, variance = (
+        _per_channel(graph, node, value, rank) for value in node.inputs[1:5]
+    )
     epsilon = float_attribute(node, "epsilon", _EPSILON)
     graph.write(node.outputs[0], _affine(graph, x, (scale, bias, centre, variance), epsilon))
 
@@ -117,7 +122,7 @@ def _train(graph: GraphWriter, node: ir.Node) -> None:
     centre = reduce_over(graph, "MEAN", x, axes, keep=True)
     squares = binary(graph, "SQUARED_DIFFERENCE", x, centre)
     variance = reduce_over(graph, "MEAN", squares, axes, keep=True)
-    scale, bias = (_per_channel(graph, value, rank) for value in node.inputs[1:3])
+    scale, bias = (_per_channel(graph, node, value, rank) for value in node.inputs[1:3])
     epsilon = float_attribute(node, "epsilon", _EPSILON)
     graph.write(node.outputs[0], _affine(graph, x, (scale, bias, centre, variance), epsilon))
     for value, old, new in zip(

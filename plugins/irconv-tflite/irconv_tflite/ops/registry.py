@@ -50,7 +50,11 @@ if TYPE_CHECKING:
 __all__ = ["NHWC", "emits", "find_emitter", "operators"]
 
 NHWC = "irconv.nhwc"
-"""Domain of operators with channel-last activations."""
+"""Domain of operators with channel-last activations.
+
+Their names are those of ONNX, with ``1D`` or ``3D`` behind where they have not two spatial
+dimensions; one emitter serves all.
+"""
 
 _EMITTERS: dict[tuple[str, str], Emitter] = {}
 
@@ -79,7 +83,10 @@ def find_emitter(node: ir.Node) -> Emitter | None:
     """Return the emitter of a node, or None where there is none."""
     _load_families()
     domain = "" if node.domain == "ai.onnx" else node.domain
-    return _EMITTERS.get((domain, node.op_type))
+    op_type = node.op_type
+    if domain == NHWC:
+        op_type = op_type.removesuffix("1D").removesuffix("3D")
+    return _EMITTERS.get((domain, op_type))
 
 
 def operators() -> frozenset[tuple[str, str]]:

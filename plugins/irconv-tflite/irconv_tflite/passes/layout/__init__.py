@@ -1,0 +1,1 @@
+"""Choice of layouts: rules of operators, candidates, decision, rewriting."""
