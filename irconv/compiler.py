@@ -303,7 +303,13 @@ class _Build:
             )
             worker.close()
             save_golden(staging / GOLDEN, self.golden)
-            facts = self._facts(backend, records, specs, verification.to_json() | {"ran": ran})
+            facts = self._facts(
+                backend,
+                records,
+                specs,
+                verification.to_json() | {"ran": ran},
+                worker.peak_rss_bytes,
+            )
             result.manifest = write_manifest(staging, facts, artifact)
             if verification.verdict == "fail":
                 result.error = MismatchError(
@@ -360,6 +366,7 @@ class _Build:
         records: list[PassRecord],
         specs: list[str],
         verification: Mapping[str, Any],
+        backend_rss_bytes: int,
     ) -> Mapping[str, Any]:
         source = self.imported.source
         seconds = {
@@ -379,6 +386,7 @@ class _Build:
             "environment": environment((*_DISTRIBUTIONS, f"irconv-{backend.name}")),
             "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
             "peak_rss_bytes": max(peak * unit, self.worker_peak),
+            "backend_rss_bytes": backend_rss_bytes,
         }
 
 

@@ -22,6 +22,7 @@ def test_bundle_has_what_the_contract_says(small_net: Path, tmp_path: Path) -> N
     assert set(manifest) >= {
         "schema", "irconv", "target", "created", "source", "inputs", "outputs", "pipeline",
         "passes", "artifact", "verification", "environment", "seconds", "peak_rss_bytes",
+        "backend_rss_bytes",
     }  # fmt: skip
     assert set(manifest["source"]) >= {"frontend", "sha256", "bytes", "opset"}
     assert manifest["source"]["opset"] == 17
