@@ -8,7 +8,6 @@ from irconv.passes.base import Pass
 from irconv_tflite.backend import TfliteBackend
 from irconv_tflite.passes.convert_layout import ConvertLayout
 from irconv_tflite.passes.decompose_for_tflite import DecomposeForTflite
-from irconv_tflite.passes.decompose_for_tflite import DecomposeForTflite
 from irconv_tflite.passes.expand_for_tflite import ExpandForTflite
 
 __all__ = ["irconv_backends", "irconv_passes"]
