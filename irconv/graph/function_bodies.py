@@ -163,8 +163,8 @@ _SAME_SINCE: Mapping[int, frozenset[str]] = {
     13: frozenset(
         {
             "CastLike", "Clip", "Concat", "Flatten", "Gather", "GreaterOrEqual", "If",
-            "LessOrEqual", "Loop", "Mod", "Range", "Reshape", "Round", "Scan", "Slice",
-            "Softmax", "Squeeze", "Tile", "Unsqueeze",
+            "LessOrEqual", "Loop", "Mod", "NegativeLogLikelihoodLoss", "Range", "Reshape",
+            "Round", "Scan", "Slice", "Softmax", "Squeeze", "Tile", "Unsqueeze",
         }
     ),
     18: frozenset(
