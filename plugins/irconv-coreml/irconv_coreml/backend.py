@@ -30,6 +30,8 @@ __all__ = ["CoremlBackend"]
 
 _OPSET = 28
 _IR_VERSION = 13
+_ROUNDS = 3
+"""How often what MIL lacks is replaced: bodies use operators that it lacks themselves."""
 _DTYPES = frozenset({"float32", "float16", "int32", "bool"})
 
 
@@ -100,18 +102,12 @@ class CoremlBackend(Backend):
 
     def legalization(self) -> tuple[str, ...]:
         """Bring the model to opset 28 and take apart what MIL lacks."""
+        settle = ("infer-shapes", "fold-constants", "infer-shapes")
         return (
             "inline-functions",
             f"convert-opset{{to={_OPSET}}}",
-            "infer-shapes",
-            "fold-constants",
-            "infer-shapes",
-            "legalize-coreml",
-            "infer-shapes",
-            "legalize-coreml",
-            "infer-shapes",
-            "fold-constants",
-            "infer-shapes",
+            *settle,
+            *("legalize-coreml", *settle) * _ROUNDS,
             "eliminate-dead-code",
         )
 

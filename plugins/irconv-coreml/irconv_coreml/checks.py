@@ -13,6 +13,7 @@ from irconv.errors import Diagnostic
 from irconv.graph.constants import constant_tensor, is_constant
 from irconv.graph.interface import dtype_text, input_specs
 from irconv_coreml.dtypes import INT32_MAX, INT32_MIN, MIL_DTYPES
+from irconv_coreml.feature_names import is_left_out
 from irconv_coreml.ops import EMITTERS
 
 if TYPE_CHECKING:
@@ -125,7 +126,6 @@ def check_model(
     model: ir.Model, shapes: Mapping[str, DimRange], backend: CoremlBackend
 ) -> Iterator[Diagnostic]:
     """Yield what stands against the interface of a model."""
-    del shapes
     if not input_specs(model):
         yield Diagnostic(
             "NO_INPUTS", "the model has no inputs, and Core ML wants one",
@@ -133,16 +133,52 @@ def check_model(
         )  # fmt: skip
     for side, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
         for value in values:
-            refused = _value_support(value)
+            refused = None if is_left_out(value) else _value_support(value)
             if refused is not None:
                 yield Diagnostic(
                     refused.code, f"{side} {value.name!r}: {refused.reason}",
                     way_out=refused.way_out,
                 )  # fmt: skip
-    known = {spec.name for spec in input_specs(model)}
+    yield from _images(model, backend)
+    if backend.shapes != "range":
+        yield from _unbounded(model, shapes, backend)
+
+
+def _images(model: ir.Model, backend: CoremlBackend) -> Iterator[Diagnostic]:
+    known = {spec.name: spec for spec in input_specs(model)}
     for name in backend.image:
-        if name not in known:
+        spec = known.get(name)
+        if spec is None:
             yield Diagnostic(
                 "NO_SUCH_INPUT", f"image={name}: the model has no such input",
                 way_out="its inputs are: " + ", ".join(sorted(known)),
             )  # fmt: skip
+        elif (
+            spec.dtype != "float32"
+            or spec.shape is None
+            or len(spec.shape) != 4
+            or spec.shape[1] not in (1, 3)
+        ):
+            yield Diagnostic(
+                "NOT_AN_IMAGE", f"image={name}: the input is {spec}",
+                way_out="an image is float32 [batch, 1 or 3, height, width]",
+            )  # fmt: skip
+
+
+def _unbounded(
+    model: ir.Model, shapes: Mapping[str, DimRange], backend: CoremlBackend
+) -> Iterator[Diagnostic]:
+    names = {
+        dim if isinstance(dim, str) else f"{spec.name}[{axis}]"
+        for spec in input_specs(model)
+        for axis, dim in enumerate(spec.shape or ())
+        if not isinstance(dim, int) and dim not in shapes
+    }
+    if names:
+        options = " ".join(f"--shape {name}=1..8@4" for name in sorted(names))
+        yield Diagnostic(
+            "DYNAMIC_SHAPE",
+            f"shapes={backend.shapes} needs the range of every dimension, and "
+            f"{', '.join(sorted(names))} has none",
+            way_out=f"for example {options}",
+        )

@@ -24,11 +24,13 @@ MIL_DTYPES: dict[ir.DataType, str] = {
     _D.INT16: "int32",
     _D.INT8: "int32",
     _D.INT4: "int32",
+    _D.INT2: "int32",
     _D.UINT64: "int32",
     _D.UINT32: "int32",
     _D.UINT16: "int32",
     _D.UINT8: "int32",
     _D.UINT4: "int32",
+    _D.UINT2: "int32",
 }
 """The MIL dtype of each ONNX dtype that can be held."""
 
@@ -39,9 +41,11 @@ NARROW: dict[ir.DataType, tuple[int, int]] = {
     _D.INT16: (-(2**15), 2**16),
     _D.INT8: (-(2**7), 2**8),
     _D.INT4: (-(2**3), 2**4),
+    _D.INT2: (-2, 4),
     _D.UINT16: (0, 2**16),
     _D.UINT8: (0, 2**8),
     _D.UINT4: (0, 2**4),
+    _D.UINT2: (0, 4),
 }
 """Least value, and number of values, of the integer dtypes that are narrower than 32 bits."""
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from irconv.backends.base import Artifact, EmitRequest, Precision
 from irconv.errors import Diagnostic, UnsupportedError
+from irconv.graph.interface import input_specs
 from irconv.verify.precision import model_precision
 from irconv_coreml.compress import compressed
 from irconv_coreml.features import input_types
+from irconv_coreml.functions import write_functions
 from irconv_coreml.interface import PACKAGE, WeightDigest
 from irconv_coreml.program import Program
 from irconv_coreml.sdk import load_coremltools
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from irconv_coreml.backend import CoremlBackend
 
-__all__ = ["write_package"]
+__all__ = ["converted", "write_package"]
 
 _PASSES = (
     "common::noop_elimination",
@@ -52,7 +54,6 @@ _LAST = (
     "common::dead_code_elimination",
 )
 _COARSENESS: tuple[Precision, ...] = ("float64", "float32", "tf32", "float16", "bfloat16", "int8")
-_STORED: dict[str, Precision] = {"none": "float32"}
 
 
 def write_package(
@@ -64,14 +65,16 @@ def write_package(
         UnsupportedError: If MIL's builder or coremltools refuses the model.
     """
     coremltools = load_coremltools()
-    program = Program(coremltools, model, backend)
+    half = backend.precision == "f16"
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        converted = _convert(coremltools, program, request, backend)
-        if backend.weights != "none":
-            converted = compressed(coremltools, converted, backend)
-        converted.save(str(directory / PACKAGE))
-    half = backend.precision == "f16"
+        if backend.shapes == "functions" and _has_ranges(model, request):
+            program, functions = write_functions(
+                coremltools, model, request, directory / PACKAGE, backend, converted
+            )
+        else:
+            program, functions = Program(coremltools, model, backend), []
+            converted(coremltools, program, request, backend).save(str(directory / PACKAGE))
     weights = {} if backend.weights != "none" else program.digests(half=half)
     return Artifact(
         main=PACKAGE,
@@ -86,20 +89,26 @@ def write_package(
             "inputs": [feature.to_json() for feature in program.inputs],
             "outputs": [feature.to_json() for feature in program.outputs],
             "function": "main",
-            "functions": [],
+            "functions": [function.to_json() for function in functions],
             "weights": {name: WeightDigest(*facts).to_json() for name, facts in weights.items()},
             "coremltools": importlib.metadata.version("coremltools"),
         },
     )
 
 
-def _convert(
+def _has_ranges(model: ir.Model, request: EmitRequest) -> bool:
+    dims = {dim for spec in input_specs(model) for dim in spec.shape or ()}
+    return any(isinstance(dim, str) and dim in request.shapes for dim in dims)
+
+
+def converted(
     coremltools: Any, program: Program, request: EmitRequest, backend: CoremlBackend
 ) -> Any:
+    """Return the Core ML model of a program, its weights compressed as the options say."""
     half = backend.precision == "f16"
     precision = coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32
     try:
-        return coremltools.convert(
+        model = coremltools.convert(
             program.mil,
             convert_to="mlprogram",
             inputs=input_types(coremltools, program, request, backend),
@@ -108,6 +117,7 @@ def _convert(
             skip_model_load=True,
             pass_pipeline=_pipeline(coremltools, half=half),
         )
+        return model if backend.weights == "none" else compressed(coremltools, model, backend)
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()
         raise UnsupportedError(

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from irconv.graph.interface import input_specs, output_specs
 
-__all__ = ["feature_names"]
+__all__ = ["feature_names", "is_left_out"]
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_]")
 _RESERVED = frozenset(
@@ -38,3 +38,9 @@ def feature_names(model: ir.Model) -> dict[str, str]:
         taken.add(candidate)
         names[key] = candidate
     return names
+
+
+def is_left_out(value: ir.Value) -> bool:
+    """Return whether an input has no place in the package: it is empty, and nothing reads it."""
+    empty = value.shape is not None and 0 in list(value.shape)
+    return empty and not value.uses() and not value.is_graph_output()

@@ -25,14 +25,25 @@ def input_types(
 ) -> list[Any]:
     """Return a ``TensorType`` or ``ImageType`` for each input, in order."""
     inputs = program.mil.functions["main"].inputs
-    return [
-        coremltools.TensorType(
-            name=feature.coreml,
-            shape=_shape(coremltools, feature, inputs[feature.coreml], request, backend),
-            dtype=getattr(np, feature.coreml_dtype),
+    described: list[Any] = []
+    for feature in program.inputs:
+        shape = _shape(coremltools, feature, inputs[feature.coreml], request, backend)
+        if feature.image is None:
+            dtype = getattr(np, feature.coreml_dtype)
+            described.append(coremltools.TensorType(name=feature.coreml, shape=shape, dtype=dtype))
+            continue
+        gray = feature.image.color == "GRAY"
+        described.append(
+            coremltools.ImageType(
+                name=feature.coreml,
+                shape=shape,
+                scale=feature.image.scale,
+                bias=feature.image.bias[0] if gray else list(feature.image.bias),
+                color_layout="G" if gray else feature.image.color,
+                channel_first=True,
+            )
         )
-        for feature in program.inputs
-    ]
+    return described
 
 
 def _shape(

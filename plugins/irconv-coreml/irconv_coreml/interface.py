@@ -6,7 +6,8 @@ the package itself. ``Artifact.main`` is the package, ``model.mlpackage``.
 ``Artifact.data`` holds:
 
 ``inputs``, ``outputs``
-    One :class:`Feature` each for every input and output of the source, in the source's order.
+    One :class:`Feature` each for every input and output of the source, in the source's order. An
+    input without elements that nothing reads has no place in the package, nor here.
 ``function``
     The name of the default function, ``main``.
 ``functions``

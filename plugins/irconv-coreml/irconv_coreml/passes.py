@@ -39,7 +39,6 @@ class LegalizeCoreml(Pass):
     """
 
     name: ClassVar[str] = "legalize-coreml"
-    after: ClassVar[tuple[str, ...]] = ("infer-shapes",)
     effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:

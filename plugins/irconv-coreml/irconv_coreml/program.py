@@ -14,12 +14,13 @@ from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.constants import constant_tensor
 from irconv.graph.interface import dtype_text, input_specs
 from irconv_coreml.dtypes import FEATURE_DTYPES, MIL_DTYPES, NARROW
-from irconv_coreml.feature_names import feature_names
-from irconv_coreml.interface import Feature
+from irconv_coreml.feature_names import feature_names, is_left_out
+from irconv_coreml.interface import Feature, ImageFormat
 from irconv_coreml.ops import EMITTERS
 from irconv_coreml.site import Site, Var, as_mil
 
 if TYPE_CHECKING:
+    from irconv.runtime.base import TensorSpec
     from irconv_coreml.backend import CoremlBackend
 
 __all__ = ["Program"]
@@ -63,7 +64,7 @@ class Program:
         self.mil = mil.Program()
         target = getattr(coremltools.target, backend.target)
         names = feature_names(model)
-        placeholders = self._placeholders(model, names)
+        placeholders = self._placeholders(model, names, backend)
         with mil.Function(placeholders, opset_version=target) as function:
             self._bind_inputs(model, function)
             self.nodes(model.graph)
@@ -71,9 +72,13 @@ class Program:
         self._free_names(function, {feature.coreml for feature in self.outputs})
         self.mil.add_function("main", function)
 
-    def _placeholders(self, model: ir.Model, names: Mapping[str, str]) -> dict[str, Any]:
+    def _placeholders(
+        self, model: ir.Model, names: Mapping[str, str], backend: CoremlBackend
+    ) -> dict[str, Any]:
         placeholders: dict[str, Any] = {}
         for spec, value in zip(input_specs(model), _inputs(model), strict=True):
+            if is_left_out(value):
+                continue
             assert spec.shape is not None
             kind = self._feature_kind(value)
             shape = [self._dim(dim) for dim in spec.shape] or [1]
@@ -84,6 +89,7 @@ class Program:
                 FEATURE_DTYPES[kind],
                 spec.shape,
                 spec.shape or (1,),
+                _image(spec, backend),
             )
             self.inputs.append(feature)
             placeholders[feature.coreml] = self.mb.placeholder(
@@ -107,7 +113,8 @@ class Program:
         return self.symbols.setdefault(dim, self._new_symbol())
 
     def _bind_inputs(self, model: ir.Model, function: Any) -> None:
-        for feature, value in zip(self.inputs, _inputs(model), strict=True):
+        kept = [value for value in _inputs(model) if not is_left_out(value)]
+        for feature, value in zip(self.inputs, kept, strict=True):
             assert value.dtype is not None
             var = function.inputs[feature.coreml]
             if not feature.shape:
@@ -255,6 +262,14 @@ class Program:
 def _inputs(model: ir.Model) -> list[ir.Value]:
     """Return the graph inputs that a caller must give."""
     return [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+
+
+def _image(spec: TensorSpec, backend: CoremlBackend) -> ImageFormat | None:
+    if spec.name not in backend.image or spec.shape is None:
+        return None
+    channels = spec.shape[1]
+    bias = backend.bias if channels == 1 or len(backend.bias) == 3 else backend.bias * 3
+    return ImageFormat("GRAY" if channels == 1 else backend.color, backend.scale, bias)
 
 
 def _operations(block: Any) -> Iterator[Any]:

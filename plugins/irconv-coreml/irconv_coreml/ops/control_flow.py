@@ -146,6 +146,9 @@ class _Loop:
 
     def _element(self, value: ir.Value) -> Var:
         var = self.site.program.var(value)
+        sizes = ask.static_shape(_dims(value)) or ()
+        if self.site.dims(var) != sizes:
+            var = self.mb.reshape(x=var, shape=np.array(sizes, np.int32))
         if self.site.kind(var) == "bool":
             var = self.mb.cast(x=var, dtype="int32")
         return self.mb.expand_dims(x=var, axes=[0]) if not var.shape else var

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from irconv_coreml.dtypes import MIL_DTYPES
 from irconv_coreml.ops.refusals import float_input
 from irconv_coreml.ops.registry import emits
 from irconv_coreml.site import Dim, Site, Var
@@ -79,12 +78,6 @@ def _cast(site: Site) -> Var:
     and float64 are held in float32, so casts between those are the value itself.
     """
     return convert(site, site.x, site.out_mil())
-
-
-@emits("CastLike", wraps=True)
-def _cast_like(site: Site) -> Var:
-    """ONNX CastLike: Cast to the dtype of the second input."""
-    return convert(site, site.x, MIL_DTYPES[site.dtype(1)])
 
 
 def convert(site: Site, x: Var, kind: str) -> Var:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
-from irconv_coreml import node as ask
 from irconv_coreml.ops.refusals import float_input
-from irconv_coreml.ops.registry import Reason, emits
+from irconv_coreml.ops.registry import emits
 from irconv_coreml.site import Site, Var
 
 __all__: list[str] = []
@@ -18,20 +16,16 @@ def _across(site: Site, var: Var, rank: int) -> Var:
     return site.mb.reshape(x=var, shape=np.array([1, -1] + [1] * (rank - 2), np.int32))
 
 
-def _training(node: ir.Node) -> Reason:
-    if ask.attr_int(node, "training_mode", 0):
-        return "UNSUPPORTED_FORM: Core ML does not train"
-    return float_input(node)
-
-
-@emits("BatchNormalization", refuses=_training)
-def _batch_norm(site: Site) -> Var:
+@emits("BatchNormalization", refuses=float_input)
+def _batch_norm(site: Site) -> Var | tuple[Var, ...]:
     """ONNX BatchNormalization as MIL batch_norm where its statistics are constants.
 
     Otherwise (x - mean) * scale / sqrt(var + epsilon) + bias.
     """
     mb, x = site.mb, site.x
     epsilon, rank = site.float_("epsilon", 1e-5), len(site.x.shape)
+    if site.int_("training_mode", 0):
+        return _training(site, epsilon, rank)
     known = [site.constant(index) for index in range(1, 5)]
     if all(array is not None for array in known) and 3 <= rank <= 5:
         return mb.batch_norm(
@@ -46,6 +40,27 @@ def _batch_norm(site: Site) -> Var:
     root = mb.sqrt(x=mb.add(x=variance, y=site.like(epsilon, x)))
     factor = mb.real_div(x=scale, y=root)
     return mb.add(x=mb.mul(x=mb.sub(x=x, y=mean), y=factor), y=bias)
+
+
+def _training(site: Site, epsilon: float, rank: int) -> tuple[Var, ...]:
+    """Normalize by the batch's own mean and variance, and bring the running ones up to date."""
+    mb, x = site.mb, site.x
+    axes = [0, *range(2, rank)]
+    mean = mb.reduce_mean(x=x, axes=axes, keep_dims=True)
+    centred = mb.sub(x=x, y=mean)
+    variance = mb.reduce_mean(x=mb.mul(x=centred, y=centred), axes=axes, keep_dims=True)
+    root = mb.sqrt(x=mb.add(x=variance, y=site.like(epsilon, x)))
+    factor = mb.real_div(x=_across(site, site[1], rank), y=root)
+    result = mb.add(x=mb.mul(x=centred, y=factor), y=_across(site, site[2], rank))
+    momentum = site.float_("momentum", 0.9)
+    running = [
+        mb.add(
+            x=mb.mul(x=site[index], y=site.like(momentum, x)),
+            y=mb.mul(x=mb.squeeze(x=now, axes=axes), y=site.like(1 - momentum, x)),
+        )
+        for index, now in ((3, mean), (4, variance))
+    ]
+    return result, *running
 
 
 @emits("InstanceNormalization", refuses=float_input)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from irconv_coreml import node as ask
+from irconv_coreml.dtypes import NARROW
 from irconv_coreml.ops.refusals import float_input, unused_outputs
 from irconv_coreml.ops.registry import Reason, emits
 from irconv_coreml.site import Site, Var
@@ -47,13 +48,19 @@ def _lengthened(window: Windows, excess: tuple[int, ...]) -> Windows:
     return replace(window, end=tuple(a + b for a, b in zip(window.end, excess, strict=True)))
 
 
-@emits("MaxPool", refuses=[*_POOL, unused_outputs(1)])
+def _poolable(node: ir.Node) -> Reason:
+    if ask.dtype(node, 0) in NARROW:
+        return ""
+    return float_input(node)
+
+
+@emits("MaxPool", refuses=[_poolable, *_POOL[1:], unused_outputs(1)])
 def _max_pool(site: Site) -> Var:
     """ONNX MaxPool as MIL max_pool; integers are pooled as floats, which holds narrow ones."""
     window, excess = _read(site)
     window = _lengthened(window, excess)
     return site.mb.max_pool(
-        x=site.x,
+        x=site.x if site.is_float() else site.cast(site.x, "fp32"),
         kernel_sizes=list(window.kernel),
         strides=list(window.strides),
         pad_type="custom",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import onnx_ir as ir
 
 from irconv_coreml import node as ask
@@ -13,13 +15,40 @@ __all__: list[str] = []
 
 
 def _axes_refusal(node: ir.Node) -> Reason:
-    if ask.given(node, 1) is not None and ask.constant(node, 1) is None:
-        return "NOT_CONSTANT: MIL wants the axes of a reduction to be constants"
-    return ""
+    if ask.given(node, 1) is None or ask.constant(node, 1) is not None:
+        return ""
+    if _axes_by_shape(node) is not None:
+        return ""
+    return "NOT_CONSTANT: MIL wants the axes of a reduction to be constants"
+
+
+def _axes_by_shape(node: ir.Node) -> list[int] | None:
+    """Return the axes that lead from the input's shape to the output's, if only one choice does.
+
+    Axes of size 1 make no difference to what is reduced, so they are no choice.
+    """
+    before, after = (
+        ask.static_shape(dims) for dims in (ask.shape(node, 0), ask.output_shape(node))
+    )
+    if before is None or after is None:
+        return None
+    if ask.attr_int(node, "keepdims", 1):
+        if len(before) != len(after):
+            return None
+        return [axis for axis, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    choices = [
+        list(axes)
+        for axes in itertools.combinations(range(len(before)), len(before) - len(after))
+        if tuple(dim for axis, dim in enumerate(before) if axis not in axes) == after
+    ]
+    kinds = {tuple(axis for axis in axes if before[axis] != 1) for axes in choices}
+    return choices[0] if len(kinds) == 1 else None
 
 
 def _axes(site: Site) -> list[int] | None:
     """Return the axes; None where nothing is to be reduced."""
+    if site.has(1) and site.ints(1) is None:
+        return _axes_by_shape(site.node) or None
     axes = site.ints(1)
     if axes:
         rank = len(site.x.shape)
