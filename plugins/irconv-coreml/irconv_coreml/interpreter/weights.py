@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from irconv_coreml.interpreter.types import TensorType
 
 from irconv.errors import InputError
+from irconv_coreml.interpreter.types import TensorType
 
 if TYPE_CHECKING:
     from irconv.runtime.base import Array
