@@ -10,6 +10,7 @@ from irconv.passes.decompose.emulate_dtypes import EmulateDtypes
 from irconv.passes.decompose.indexing import DecomposeIndexing
 from irconv.passes.decompose.narrow_float64 import NarrowFloat64
 from irconv.passes.decompose.quantized import DecomposeQuantized
+from irconv.passes.decompose.recurrent import DecomposeRecurrent
 from irconv.passes.decompose.resampling import DecomposeResampling
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -37,6 +38,7 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeEinsum,
     DecomposeIndexing,
     DecomposeQuantized,
+    DecomposeRecurrent,
     DecomposeResampling,
     EmulateDtypes,
     NarrowFloat64,

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
+from irconv.graph.walk import subgraphs_of
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
@@ -42,7 +43,7 @@ def replace_nodes(
     refusals: list[Refusal] = []
     for scope in scopes(model):
         version = scope.opsets.get("", 1)
-        for node in list(scope.graph.all_nodes()):
+        for node in _inner_first(scope.graph):
             rule = rules.get(node.op_type)
             if node.domain != "" or node.graph is None or rule is None or not wanted(node):
                 continue
@@ -54,6 +55,14 @@ def replace_nodes(
             else:
                 replaced[op_type] += 1
     return PassResult(bool(replaced), {"replaced": dict(sorted(replaced.items()))}, tuple(refusals))
+
+
+def _inner_first(graph: ir.Graph) -> list[ir.Node]:
+    """Return all nodes, one with bodies behind those inside its bodies."""
+    nodes = list(graph.all_nodes())
+    holders = [node for node in nodes if any(True for _ in subgraphs_of(node))]
+    held = set(holders)
+    return [*(node for node in nodes if node not in held), *reversed(holders)]
 
 
 def _apply(rule: Rule, site: Site) -> None:
