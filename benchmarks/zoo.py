@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     """Generate what is not there yet, and yield every model's record as it is done."""
     options.cache.mkdir(parents=True, exist_ok=True)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(options.jobs, spawn, _quiet) as pool:
         names = pool.submit(_names, options.only).result()
         models = [(*entry, form) for entry in names for form in options.forms]
         waiting: dict[Future[str], tuple[str, str, str]] = {
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
         print(f"{name}-{form}: cannot be exported: {words}", flush=True)
     if options.generate:
         return
-    with ProcessPoolExecutor(options.jobs, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(options.jobs, spawn, _quiet) as pool:
         running = {
             pool.submit(_compile, options.cache, name, form, options.targets, options.seconds): (
                 f"{name}-{form}",
@@ -115,6 +115,10 @@ def _run(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
         for done in as_completed(running):
             model, family = running[done]
             yield model, {"family": family} | done.result()
+
+
+def _quiet() -> None:
+    logging.disable(logging.WARNING)
 
 
 def _names(pattern: str) -> list[tuple[str, str]]:
@@ -130,7 +134,6 @@ def _generate(cache: Path, name: str, form: Any) -> str:
     path = cache / f"{name}-{form}.onnx"
     if path.exists():
         return ""
-    logging.disable(logging.WARNING)
     import torch
     from architectures.export import export
     from architectures.registry import architectures

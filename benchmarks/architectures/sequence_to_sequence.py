@@ -54,6 +54,7 @@ def _decoder(model: torch.nn.Module, *, source: int = 12, dynamic_source: bool =
 def _t5() -> hf.T5Config:
     return hf.T5Config(
         vocab_size=VOCABULARY, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4,
+        attn_implementation="eager",
         use_cache=False,
     )  # fmt: skip
 

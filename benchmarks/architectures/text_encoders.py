@@ -87,9 +87,13 @@ def mpnet() -> Network:
 
 @architecture("mobilebert")
 def mobilebert() -> Network:
-    """MobileBERT, with bottlenecks and norms without statistics."""
+    """MobileBERT, with bottlenecks."""
     config = hf.MobileBertConfig(
-        **_SIZES, embedding_size=32, intra_bottleneck_size=32, true_hidden_size=32
+        **_SIZES,
+        embedding_size=32,
+        intra_bottleneck_size=32,
+        true_hidden_size=32,
+        normalization_type="layer_norm",
     )
     return _encoder(config, hf.MobileBertModel)
 
@@ -105,13 +109,6 @@ def modernbert() -> Network:
     """ModernBERT, with rotary positions and windows."""
     config = hf.ModernBertConfig(**_SIZES, local_attention=8, pad_token_id=0)
     return _encoder(config, hf.ModernBertModel)
-
-
-@architecture("longformer")
-def longformer() -> Network:
-    """Longformer, with attention in a window of 8."""
-    config = hf.LongformerConfig(**_SIZES, attention_window=[8, 8])
-    return _encoder(config, hf.LongformerModel)
 
 
 @architecture("fnet")

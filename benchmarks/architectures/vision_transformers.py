@@ -36,7 +36,7 @@ def deit() -> Network:
 @architecture("beit")
 def beit() -> Network:
     """BEiT, with relative positions."""
-    config = hf.BeitConfig(**_VIT, use_relative_position_bias=True)
+    config = hf.BeitConfig(**_VIT, use_relative_position_bias=True, attn_implementation="eager")
     return _vision(hf.BeitForImageClassification(config))
 
 
@@ -100,8 +100,8 @@ def segformer() -> Network:
 def dpt() -> Network:
     """DPT, for depth."""
     config = hf.DPTConfig(
-        **_VIT, backbone_out_indices=[0, 0, 1, 1], neck_hidden_sizes=[16, 16, 32, 32],
-        fusion_hidden_size=16,
+        **(_VIT | {"num_hidden_layers": 4}), backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16,
     )  # fmt: skip
     return _vision(hf.DPTForDepthEstimation(config), "predicted_depth")
 
