@@ -157,11 +157,11 @@ def _images(model: ir.Model, backend: CoremlBackend) -> Iterator[Diagnostic]:
             spec.dtype != "float32"
             or spec.shape is None
             or len(spec.shape) != 4
-            or spec.shape[1] not in (1, 3)
+            or spec.shape[:2] not in ((1, 1), (1, 3))
         ):
             yield Diagnostic(
                 "NOT_AN_IMAGE", f"image={name}: the input is {spec}",
-                way_out="an image is float32 [batch, 1 or 3, height, width]",
+                way_out="an image is float32 [1, 1 or 3, height, width]",
             )  # fmt: skip
 
 

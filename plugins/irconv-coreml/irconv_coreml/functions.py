@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irconv.backends.base import EmitRequest
+from irconv.graph.interface import input_specs, output_specs
 from irconv.passes.base import PassContext
 from irconv.passes.bind_shapes import BindShapes
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.infer_shapes import InferShapes
-from irconv_coreml.interface import FunctionShapes
+from irconv_coreml.interface import Feature, FunctionShapes
 from irconv_coreml.program import Program
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from irconv.runtime.base import TensorSpec
     from irconv_coreml.backend import CoremlBackend
 
 __all__ = ["write_functions"]
@@ -61,7 +64,18 @@ def write_functions(
         descriptor.default_function_name = "main"
         coremltools.utils.save_multifunction(descriptor, str(package))
     assert first is not None
+    first.inputs = _with_names(first.inputs, input_specs(model))
+    first.outputs = _with_names(first.outputs, output_specs(model))
     return first, described
+
+
+def _with_names(features: list[Feature], specs: list[TensorSpec]) -> list[Feature]:
+    """Return the features with the named dimensions of the source instead of sizes."""
+    dims = {spec.name: spec.shape or () for spec in specs}
+    return [
+        replace(feature, shape=dims[feature.name], coreml_shape=dims[feature.name] or (1,))
+        for feature in features
+    ]
 
 
 def _bound(model: ir.Model, request: EmitRequest, point: str) -> ir.Model:
