@@ -187,17 +187,37 @@ def softplus(graph: GraphWriter, node: ir.Node) -> None:
 
 def _softplus(graph: GraphWriter, x: Tensor) -> Tensor:
     folded = graph.op("NEG", [magnitude(graph, x)], x.shape)
-    small = graph.op("EXP", [folded], x.shape)
-    shifted = binary(graph, "ADD", small, graph.constant(np.float32(1)))
-    rest = graph.op("LOG", [shifted], x.shape)
+    rest = _log_one_plus(graph, graph.op("EXP", [folded], x.shape))
     return binary(graph, "ADD", graph.op("RELU", [x], x.shape), rest)
+
+
+def _log_one_plus(graph: GraphWriter, u: Tensor) -> Tensor:
+    """Return log(1 + u) without losing the digits of a small u.
+
+    With w = 1 + u rounded, it is log(w) * u / (w - 1), and u where w is 1 (W. Kahan's formula,
+    in D. Goldberg, "What every computer scientist should know about floating-point arithmetic").
+    """
+    one = graph.constant(np.float32(1))
+    w = binary(graph, "ADD", u, one)
+    is_one = binary(graph, "EQUAL", w, one, "bool")
+    divisor = graph.op("SELECT_V2", [is_one, one, binary(graph, "SUB", w, one)], u.shape, u.dtype)
+    scaled = binary(graph, "MUL", graph.op("LOG", [w], u.shape), binary(graph, "DIV", u, divisor))
+    return graph.op("SELECT_V2", [is_one, u, scaled], u.shape, u.dtype)
 
 
 @emits("Mish")
 def mish(graph: GraphWriter, node: ir.Node) -> None:
-    """ONNX Mish: x * tanh(softplus(x))."""
+    """ONNX Mish: x * tanh(log(1 + exp(x))).
+
+    With n = exp(x) (exp(x) + 2), the tangent is n / (n + 2), which loses nothing near zero; above
+    20 it is 1 in float32, and x is kept below that so that the exponential does not overflow.
+    """
     x = _float(graph, node)
-    gate = graph.op("TANH", [_softplus(graph, x)], x.shape)
+    bounded = binary(graph, "MINIMUM", x, graph.constant(np.float32(20)))
+    two = graph.constant(np.float32(2))
+    power = graph.op("EXP", [bounded], x.shape)
+    numerator = binary(graph, "MUL", power, binary(graph, "ADD", power, two))
+    gate = binary(graph, "DIV", numerator, binary(graph, "ADD", numerator, two))
     graph.write(node.outputs[0], binary(graph, "MUL", x, gate))
 
 

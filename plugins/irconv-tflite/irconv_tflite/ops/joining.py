@@ -41,6 +41,9 @@ def split(graph: GraphWriter, node: ir.Node) -> None:
     x = carry(graph, node.inputs[0])
     count = len(node.outputs)
     sizes_value = given(node, 1)
+    if sizes_value is not None and graph.ints(sizes_value) is None:
+        _split_by_computed(graph, node, x, axis)
+        return
     if sizes_value is not None:
         sizes = list(graph.fixed_ints(sizes_value, "the sizes of the parts"))
     elif dims[axis] is None:
@@ -67,47 +70,47 @@ def split(graph: GraphWriter, node: ir.Node) -> None:
         restore(graph, value, part_tensor)
 
 
+def _split_by_computed(graph: GraphWriter, node: ir.Node, x: Tensor, axis: int) -> None:
+    """Split into parts whose sizes only the run knows."""
+    dims = graph.shape(node.inputs[0])
+    count = len(node.outputs)
+    results = [(x.dtype, (*dims[:axis], None, *dims[axis + 1 :]))] * count
+    sizes = graph.read(node.inputs[1], "int32")
+    operands = [x, sizes, graph.constant(np.int32(axis))]
+    for value, part in zip(
+        node.outputs, graph.ops("SPLIT_V", operands, results, numSplits=count), strict=True
+    ):
+        restore(graph, value, part)
+
+
 @emits("Slice")
 def slice_(graph: GraphWriter, node: ir.Node) -> None:
-    """ONNX Slice: STRIDED_SLICE, whose bounds clamp as ONNX's do.
-
-    A negative step ends before index 0 where ONNX's end is far below zero; TFLite says that by
-    an end mask.
-    """
+    """ONNX Slice: STRIDED_SLICE, whose bounds count from the end and clamp as ONNX's do."""
     x = graph.read(node.inputs[0])
     rank = graph.rank(node.inputs[0])
+    count = graph.shape(node.inputs[1])[0]
     axes_value, steps_value = given(node, 3), given(node, 4)
-    starts_shape = graph.shape(node.inputs[1])
-    count = starts_shape[0]
-    axes = (
-        tuple(range(count or 0))
-        if axes_value is None and count is not None
-        else graph.fixed_ints(axes_value, "the axes")
-    )
-    axes = tuple(axis % rank for axis in axes)
-    steps = (1,) * len(axes) if steps_value is None else graph.fixed_ints(steps_value, "the steps")
-    begin = _bounds(graph, node.inputs[1], axes, rank)
-    end = _bounds(graph, node.inputs[2], axes, rank)
-    stride = [1] * rank
-    begin_mask = end_mask = 0
-    fixed = [graph.ints(value) for value in node.inputs[1:3]]
-    for axis in range(rank):
-        if axis not in axes:
-            begin_mask |= 1 << axis
-            end_mask |= 1 << axis
-    for position, axis in enumerate(axes):
-        stride[axis] = int(np.clip(steps[position], _INT32.min + 1, _INT32.max))
-        if fixed[1] is not None and stride[axis] < 0:
-            size = (x.shape or ())[axis]
-            last = fixed[1][position]
-            if last < _INT32.min or (size is not None and last < -size):
-                end_mask |= 1 << axis
+    axes = tuple(range(count or 0)) if axes_value is None else graph.ints(axes_value)
+    if count is None and axes is None:
+        raise RefusalError(
+            "DYNAMIC_SHAPE",
+            "how many axes are sliced is known only when the model runs",
+            "bind the shape of the axes with --shape",
+        )
+    defaults = (0, _INT32.max, 1)
+    values = (node.inputs[1], node.inputs[2], steps_value)
+    operands = [
+        graph.constant(np.full(rank, default, np.int32))
+        if value is None
+        else _by_axis(graph, value, axes, axes_value, rank, default)
+        for value, default in zip(values, defaults, strict=True)
+    ]
     result = graph.op(
         "STRIDED_SLICE",
-        [x, begin, end, graph.constant(np.array(stride, np.int32))],
+        [x, *operands],
         result_shape(graph, node),
-        beginMask=begin_mask,
-        endMask=end_mask,
+        beginMask=0,
+        endMask=0,
         ellipsisMask=0,
         newAxisMask=0,
         shrinkAxisMask=0,
@@ -115,23 +118,50 @@ def slice_(graph: GraphWriter, node: ir.Node) -> None:
     graph.write(node.outputs[0], result)
 
 
-def _bounds(graph: GraphWriter, value: ir.Value | None, axes: tuple[int, ...], rank: int) -> Tensor:
-    """Return bounds for every dimension, with 0 where the slice does not touch it."""
+def _by_axis(
+    graph: GraphWriter,
+    value: ir.Value,
+    axes: tuple[int, ...] | None,
+    axes_value: ir.Value | None,
+    rank: int,
+    default: int,
+) -> Tensor:
+    """Return one number for every dimension: an item of ``value`` for each axis, else a default.
+
+    Args:
+        graph: Where to add operators.
+        value: A vector of int32 or int64, as long as there are axes.
+        axes: The axes, or None where only the run knows them.
+        axes_value: The vector of axes, unless they are the first ones.
+        rank: How many dimensions there are.
+        default: What stands for a dimension that is no axis.
+    """
     items = graph.ints(value)
-    if items is not None:
-        bounds = np.zeros(rank, np.int32)
-        bounds[list(axes)] = np.clip(items, _INT32.min, _INT32.max)
-        return graph.constant(bounds)
+    if items is not None and axes is not None:
+        numbers = np.full(rank, default, np.int32)
+        numbers[[axis % rank for axis in axes]] = np.clip(items, -_INT32.max, _INT32.max)
+        return graph.constant(numbers)
     wide = graph.read(value, "int64")
-    limits = [graph.constant(np.int64(limit)) for limit in (_INT32.max, _INT32.min)]
-    for code, limit in zip(("MINIMUM", "MAXIMUM"), limits, strict=True):
-        wide = graph.op(code, [wide, limit], wide.shape)
+    for code, limit in (("MINIMUM", _INT32.max), ("MAXIMUM", -_INT32.max)):
+        wide = graph.op(code, [wide, graph.constant(np.int64(limit))], wide.shape)
     narrow = graph.cast(wide, "int32")
     if axes == tuple(range(rank)):
         return narrow
-    places = graph.constant(np.array(axes, np.int32).reshape(-1, 1))
+    if axes is not None:
+        places = graph.constant(np.array([[axis % rank] for axis in axes], np.int32))
+    else:
+        given_axes = graph.read(axes_value, "int32")
+        limit_tensor = graph.constant(np.int32(rank))
+        positive = graph.op("FLOOR_MOD", [given_axes, limit_tensor], given_axes.shape)
+        last = graph.constant(np.int32(1))
+        places = graph.op("EXPAND_DIMS", [positive, last], (*(positive.shape or (None,)), 1))
     size = graph.constant(np.array([rank], np.int32))
-    return graph.op("SCATTER_ND", [places, narrow, size], (rank,), "int32")
+    if default == 0:
+        return graph.op("SCATTER_ND", [places, narrow, size], (rank,), "int32")
+    offset = graph.constant(np.int32(default))
+    moved = graph.op("SUB", [narrow, offset], narrow.shape)
+    spread = graph.op("SCATTER_ND", [places, moved, size], (rank,), "int32")
+    return graph.op("ADD", [spread, offset], (rank,))
 
 
 @emits("Pad")
@@ -140,18 +170,13 @@ def pad(graph: GraphWriter, node: ir.Node) -> None:
     rank = graph.rank(node.inputs[0])
     mode = text_attribute(node, "mode", "constant")
     axes_value = given(node, 3)
-    axes = (
-        tuple(range(rank))
-        if axes_value is None
-        else tuple(axis % rank for axis in graph.fixed_ints(axes_value, "the axes"))
-    )
-    amounts_value = node.inputs[1]
-    amounts = graph.ints(amounts_value)
-    if amounts is None:
+    axes = tuple(range(rank)) if axes_value is None else graph.ints(axes_value)
+    amounts = graph.ints(node.inputs[1])
+    if amounts is None or axes is None:
         _pad_by_computed(graph, node, axes, rank, mode)
         return
     before, after = np.zeros(rank, np.int64), np.zeros(rank, np.int64)
-    for position, axis in enumerate(axes):
+    for position, axis in enumerate(axis % rank for axis in axes):
         before[axis], after[axis] = amounts[position], amounts[position + len(axes)]
     x = _crop(graph, carry(graph, node.inputs[0]), before, after)
     before, after = before.clip(min=0), after.clip(min=0)
@@ -220,14 +245,31 @@ def _pad_constant(graph: GraphWriter, node: ir.Node, x: Tensor, paddings: Tensor
 
 
 def _pad_by_computed(
-    graph: GraphWriter, node: ir.Node, axes: tuple[int, ...], rank: int, mode: str
+    graph: GraphWriter, node: ir.Node, axes: tuple[int, ...] | None, rank: int, mode: str
 ) -> None:
-    if mode != "constant" or axes != tuple(range(rank)):
+    """Pad by amounts that only the run knows; they must not be negative then."""
+    if mode != "constant":
         graph.fixed_ints(node.inputs[1], "the amounts of padding")
     amounts = graph.read(node.inputs[1], "int32")
-    halves = graph.op(
-        "RESHAPE", [amounts, graph.constant(np.array([2, rank], np.int32))], (2, rank)
-    )
+    total = (amounts.shape or (None,))[0]
+    count = len(axes) if axes is not None else None if total is None else total // 2
+    if count is None:
+        raise RefusalError(
+            "DYNAMIC_SHAPE",
+            "how many axes are padded is known only when the model runs",
+            "bind the shape of the amounts with --shape",
+        )
+    halves = graph.reshape(amounts, [2, count])
     paddings = graph.transpose(halves, [1, 0])
+    if axes != tuple(range(rank)):
+        if axes is not None:
+            places = graph.constant(np.array([[axis % rank] for axis in axes], np.int32))
+        else:
+            given_axes = graph.read(node.inputs[3], "int32")
+            limit = graph.constant(np.int32(rank))
+            positive = graph.op("FLOOR_MOD", [given_axes, limit], (count,))
+            places = graph.reshape(positive, [count, 1])
+        size = graph.constant(np.array([rank, 2], np.int32))
+        paddings = graph.op("SCATTER_ND", [places, paddings, size], (rank, 2), "int32")
     x = carry(graph, node.inputs[0])
     restore(graph, node.outputs[0], _pad_constant(graph, node, x, paddings))

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from irconv_tflite.emit.graph import Shape, Tensor
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.writer import GraphWriter
-from irconv_tflite.ops.attributes import int_attribute, ints_attribute
+from irconv_tflite.ops.attributes import int_attribute, ints_attribute, text_attribute
 from irconv_tflite.ops.convolution import lift, lower_plane
 from irconv_tflite.ops.elementwise import binary
 from irconv_tflite.ops.kinds import FLOAT, compute_dtype
@@ -189,6 +189,7 @@ def _count_factor(
 ) -> np.ndarray | None:
     """Return window size by counted elements at every step; None where it is 1 throughout."""
     pads = ints_attribute(node, "pads") or [0] * (2 * len(window.kernel))
+    automatic = text_attribute(node, "auto_pad", "NOTSET") != "NOTSET"
     rank = len(window.kernel)
     if None in sizes:
         if counts_padding and not int_attribute(node, "ceil_mode", 0):
@@ -205,7 +206,7 @@ def _count_factor(
         counted = np.zeros(first + size + last, np.float32)
         stop = first + size
         if counts_padding:
-            first, stop = 0, stop + (pads[rank + axis] if any(pads) else last)
+            first, stop = 0, stop + (last if automatic else pads[rank + axis])
         counted[first:stop] = 1
         steps = window.output(sizes)[axis] or 0
         inside = [

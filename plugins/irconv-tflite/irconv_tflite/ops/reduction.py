@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -25,6 +26,7 @@ _CODES = {
     "ReduceMin": "REDUCE_MIN",
     "ReduceProd": "REDUCE_PROD",
 }
+_OF_NOTHING = ("REDUCE_MAX", "REDUCE_MIN")
 _OF_BOOL = {"ReduceMax": "REDUCE_ANY", "ReduceMin": "REDUCE_ALL"}
 
 
@@ -36,8 +38,19 @@ def reduce_over(
     shape = tuple(
         1 if axis in axes else dim for axis, dim in enumerate(x.shape) if keep or axis not in axes
     )
+    if code in _OF_NOTHING and 0 in x.shape and None not in shape:
+        return graph.constant(np.full(shape, _of_nothing(code, x.dtype)))
     places = graph.constant(np.array(axes, np.int32))
     return graph.op(code, [x, places], shape, keepDims=keep)
+
+
+def _of_nothing(code: str, dtype: str) -> Any:
+    """Return the largest or smallest number, which is the minimum or maximum of no numbers."""
+    sign = -1 if code == "REDUCE_MAX" else 1
+    if dtype == "float32":
+        return np.float32(sign * np.inf)
+    limits = np.iinfo(dtype)
+    return np.dtype(dtype).type(limits.min if sign < 0 else limits.max)
 
 
 @emits(*_CODES)
@@ -83,6 +96,12 @@ def _reduced(graph: GraphWriter, node: ir.Node, code: str, x: Tensor) -> Tensor:
     if axes is not None:
         return reduce_over(graph, code, x, axes, keep=keep) if axes else x
     axes_value = node.inputs[1]
+    if code in _OF_NOTHING and 0 in (x.shape or ()):
+        raise RefusalError(
+            "WRONG_RESULTS",
+            "LiteRT gives another limit for the maximum or minimum of no numbers",
+            "give the axes as a constant",
+        )
     if graph.shape(axes_value)[0] is None and not int_attribute(node, "noop_with_empty_axes", 0):
         graph.fixed_ints(axes_value, "the axes")
     places = graph.read(axes_value, "int32")

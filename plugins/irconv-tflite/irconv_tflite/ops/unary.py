@@ -8,9 +8,11 @@ import onnx_ir as ir
 from irconv_tflite.emit.graph import Tensor
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.writer import GraphWriter
+from irconv_tflite.ops.attributes import given
 from irconv_tflite.ops.elementwise import binary, magnitude
 from irconv_tflite.ops.kinds import FLOAT, NUMBERS, compute_dtype, require_no_uint64
 from irconv_tflite.ops.registry import emits
+from irconv_tflite.ops.shapes import shape_of
 
 __all__: list[str] = []
 
@@ -155,3 +157,25 @@ def cast(graph: GraphWriter, node: ir.Node) -> None:
 def cast_like(graph: GraphWriter, node: ir.Node) -> None:
     """ONNX CastLike: as Cast."""
     cast(graph, node)
+
+
+@emits("Dropout")
+def dropout(graph: GraphWriter, node: ir.Node) -> None:
+    """ONNX Dropout for inference: the same tensor, and a mask of ones.
+
+    A ratio of 0 drops nothing in training either.
+    """
+    training = given(node, 2)
+    if training is not None:
+        mode, ratio = graph.array(training), given(node, 1)
+        rate = np.float32(0.5) if ratio is None else graph.array(ratio)
+        keeps = rate is not None and not rate.any()
+        if not keeps and (mode is None or mode.any()):
+            raise RefusalError(
+                "RANDOM", "TFLite does not drop at random", "export the model for inference"
+            )
+    x = graph.read(node.inputs[0])
+    graph.write(node.outputs[0], x)
+    if len(node.outputs) > 1 and node.outputs[1].name:
+        true = graph.constant(np.array(True))
+        graph.write(node.outputs[1], graph.op("FILL", [shape_of(graph, x), true], x.shape, "bool"))
