@@ -12,8 +12,9 @@ import numpy as np
 
 from irconv.runtime.base import Array
 from irconv_coreml.interface import WeightDigest
-from irconv_coreml.interpreter.program import Block, Constant, Function
+from irconv_coreml.interpreter.program import Block, Constant, Function, Operation
 from irconv_coreml.interpreter.registry import lookup
+from irconv_coreml.interpreter.types import MilValue
 
 __all__ = ["missing_weights"]
 
@@ -31,7 +32,7 @@ def missing_weights(functions: Iterable[Function], wanted: Mapping[str, WeightDi
         for array in _constants(function.block):
             kind = (array.dtype.name, array.shape)
             if kind in kinds:
-                found.add((hashlib.sha256(np.ascontiguousarray(array)).hexdigest(), *kind))
+                found.add((hashlib.sha256(np.ascontiguousarray(array).data).hexdigest(), *kind))
     return [
         name
         for name, digest in wanted.items()
@@ -41,26 +42,28 @@ def missing_weights(functions: Iterable[Function], wanted: Mapping[str, WeightDi
 
 def _constants(block: Block) -> Iterator[Array]:
     """Yield all constants, and what compressed ones unpack to."""
-    values: dict[str, object] = {}
+    values: dict[str, MilValue] = {}
     for operation in block.operations:
-        stated = {name: constant.value for name, constant in operation.attributes.items()}
-        for name, bindings in operation.inputs.items():
-            for binding in bindings:
-                stated[name] = (
-                    binding.value if isinstance(binding, Constant) else values.get(binding)
-                )
-                if isinstance(binding, Constant) and isinstance(binding.value, np.ndarray):
-                    yield binding.value
+        for bindings in operation.inputs.values():
+            stated = [binding.value for binding in bindings if isinstance(binding, Constant)]
+            yield from (value for value in stated if isinstance(value, np.ndarray))
         if operation.kind == "const":
-            values[operation.outputs[0].name] = stated["val"]
-            if isinstance(stated["val"], np.ndarray):
-                yield stated["val"]
-        definition = lookup(operation.kind)
-        if operation.kind.startswith(_COMPRESSED) and definition is not None:
-            stated.pop("name", None)
-            result = definition.compute(stated)  # type: ignore[arg-type]
-            if isinstance(result, np.ndarray):
-                values[operation.outputs[0].name] = result
-                yield result
+            values[operation.outputs[0].name] = operation.attributes["val"].value
+        elif operation.kind.startswith(_COMPRESSED):
+            values.update(_decompress(operation, values))
         for inner in operation.blocks:
             yield from _constants(inner)
+    yield from (value for value in values.values() if isinstance(value, np.ndarray))
+
+
+def _decompress(operation: Operation, values: Mapping[str, MilValue]) -> dict[str, MilValue]:
+    definition = lookup(operation.kind)
+    if definition is None:
+        return {}
+    arguments = {key: const.value for key, const in operation.attributes.items() if key != "name"}
+    for name, bindings in operation.inputs.items():
+        (binding,) = bindings
+        arguments[name] = binding.value if isinstance(binding, Constant) else values[binding]
+    result = definition.compute(arguments)
+    results = result if isinstance(result, tuple) else (result,)
+    return dict(zip((output.name for output in operation.outputs), results, strict=True))

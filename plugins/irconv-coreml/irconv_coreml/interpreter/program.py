@@ -195,7 +195,7 @@ def _immediate(message: Any, declared: TensorType) -> MilValue:
         array = np.full(count, array[0])
     if array.size != count:
         raise _broken(f"holds a constant of type {declared} with {array.size} elements")
-    return array.reshape(declared.shape)  # type: ignore[arg-type]
+    return array.reshape(declared.shape)
 
 
 def _broken(what: str) -> InputError:

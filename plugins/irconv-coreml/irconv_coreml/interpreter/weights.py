@@ -52,14 +52,12 @@ class WeightFile:
         self._name = path.name
         try:
             with path.open("rb") as file:
-                self._data: Array = np.frombuffer(
-                    mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8
-                )
+                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise self._broken(f"cannot be read: {error}") from error
-        if len(self._data) < _ALIGNMENT:
-            raise self._broken(f"is cut off: {len(self._data)} bytes are no header")
-        self.count, version = _HEADER.unpack_from(self._data)
+        if len(self._file) < _ALIGNMENT:
+            raise self._broken(f"is cut off: {len(self._file)} bytes are no header")
+        self.count, version = _HEADER.unpack_from(self._file)
         if version != _VERSION:
             raise self._broken(f"has version {version}, and only version {_VERSION} is known")
 
@@ -72,15 +70,15 @@ class WeightFile:
             InputError: If there is no such blob, it reaches beyond the file, or it is not of the
                 declared type.
         """
-        if offset % _ALIGNMENT or offset + _ALIGNMENT > len(self._data):
+        if offset % _ALIGNMENT or offset + _ALIGNMENT > len(self._file):
             raise self._broken(f"has no blob at offset {offset}")
-        mark, code, length, start, unused_bits = _RECORD.unpack_from(self._data, offset)
+        mark, code, length, start, unused_bits = _RECORD.unpack_from(self._file, offset)
         if mark != _MARK:
             raise self._broken(f"has no blob at offset {offset}")
-        if start % _ALIGNMENT or start + length > len(self._data):
+        if start % _ALIGNMENT or start + length > len(self._file):
             raise self._broken(
                 f"is cut off: the blob at {offset} takes {length} bytes from {start}, "
-                f"and the file has {len(self._data)}"
+                f"and the file has {len(self._file)}"
             )
         stored = _CODES.get(code)
         as_bool = declared.dtype == "bool" and stored == "uint8"
@@ -89,13 +87,13 @@ class WeightFile:
                 f"holds {stored or f'dtype {code}'} at offset {offset}, and the program "
                 f"declares {declared}"
             )
-        raw = self._data[start : start + length]
+        raw = np.frombuffer(self._file, np.uint8, length, start)
         count = self._element_count(declared, offset)
         bits = _BITS.get(declared.dtype)
         if bits is None:
             if count * declared.held_as.itemsize != length:
                 raise self._wrong_size(offset, length, declared)
-            return raw.view(declared.held_as).reshape(declared.shape)  # type: ignore[arg-type]
+            return raw.view(declared.held_as).reshape(declared.shape)
         if count * bits != length * _BYTE - unused_bits:
             raise self._wrong_size(offset, length, declared)
         return _unpack(raw, count, bits, declared)
@@ -128,4 +126,4 @@ def _unpack(raw: Array, count: int, bits: int, declared: TensorType) -> Array:
     if declared.dtype.startswith("int"):
         sign = 1 << (bits - 1)
         wide = (wide ^ sign).astype(np.int8) - np.int8(sign)
-    return wide.reshape(declared.shape)  # type: ignore[arg-type]
+    return wide.reshape(declared.shape)

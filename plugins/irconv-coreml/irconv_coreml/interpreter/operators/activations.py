@@ -15,13 +15,18 @@ __all__: list[str] = []
 
 def _sigmoid(x: Array) -> Array:
     exponential = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, exponential) / (1 + exponential)
+    result: Array = np.where(x >= 0, 1, exponential) / (1 + exponential)
+    return result
 
 
 def _per_channel(values: Array, x: Array) -> Array:
     if values.shape != (x.shape[1],):
         raise ValueError(f"it has {values.shape} parameters for {x.shape[1]} channels")
     return values.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def _half(x: Array) -> Array:
+    return np.multiply(np.float32(0.5), x)
 
 
 def _softplus(x: Array) -> Array:
@@ -76,10 +81,10 @@ def elu(x: Array, alpha: Array) -> Array:
 def gelu(x: Array, mode: str = "EXACT") -> Array:
     """``x`` times the normal distribution function of ``x``, or an approximation of that."""
     if mode == "EXACT":
-        return np.float32(0.5) * x * (1 + erf(x / np.float32(math.sqrt(2))))
+        return _half(x * (1 + erf(x / np.float32(math.sqrt(2)))))
     if mode == "TANH_APPROXIMATION":
         inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
-        return np.float32(0.5) * x * (1 + np.tanh(inner))
+        return _half(x * (1 + np.tanh(inner)))
     if mode == "SIGMOID_APPROXIMATION":
         return x * _sigmoid(np.float32(1.702) * x)
     raise ValueError(f"MIL has no mode {mode!r}")
@@ -88,13 +93,15 @@ def gelu(x: Array, mode: str = "EXACT") -> Array:
 @interprets("linear_activation", wide=True)
 def linear_activation(x: Array, alpha: Array, beta: Array) -> Array:
     """``alpha x + beta``."""
-    return alpha * x + beta
+    result: Array = np.add(alpha * x, beta)
+    return result
 
 
 @interprets("scaled_tanh", wide=True)
 def scaled_tanh(x: Array, alpha: Array, beta: Array) -> Array:
     """``alpha tanh(beta x)``."""
-    return alpha * np.tanh(beta * x)
+    result: Array = np.multiply(alpha, np.tanh(beta * x))
+    return result
 
 
 @interprets("sigmoid", wide=True)
@@ -106,7 +113,8 @@ def sigmoid(x: Array) -> Array:
 @interprets("sigmoid_hard", wide=True)
 def sigmoid_hard(x: Array, alpha: Array, beta: Array) -> Array:
     """``min(max(alpha x + beta, 0), 1)``."""
-    return np.minimum(np.maximum(alpha * x + beta, 0), 1)
+    result: Array = np.minimum(np.maximum(alpha * x + beta, 0), 1)
+    return result
 
 
 @interprets("silu", wide=True)
@@ -130,7 +138,8 @@ def softplus_parametric(x: Array, alpha: Array, beta: Array) -> Array:
 @interprets("softsign", wide=True)
 def softsign(x: Array) -> Array:
     """``x / (1 + |x|)``."""
-    return x / (1 + np.abs(x))
+    result: Array = np.divide(x, 1 + np.abs(x))
+    return result
 
 
 @interprets("softmax", wide=True)

@@ -34,10 +34,14 @@ def conv(
     padded = windows.padded(x, 0)
     positions = int(np.prod(windows.outputs))
     total = np.zeros((batch, groups, outputs // groups, positions), np.float32)
-    grouped = weight.reshape(groups, outputs // groups, inputs_per_group, *weight.shape[2:])
+    grouped = np.moveaxis(
+        weight.reshape(groups, outputs // groups, inputs_per_group, *weight.shape[2:]),
+        (0, 1, 2),
+        (-3, -2, -1),
+    )
     for element, view in windows.views(padded):
         part = view.reshape(batch, groups, inputs_per_group, positions)
-        factors = grouped[(..., *element)]
+        factors = np.ascontiguousarray(grouped[element])
         total += factors * part if inputs_per_group == 1 else factors @ part
     result = total.reshape(batch, outputs, *windows.outputs)
     return result if bias is None else result + _along_channels(bias, outputs, result.ndim)
@@ -73,7 +77,7 @@ def conv_transpose(
     factors = weight.reshape(groups, channels // groups, weight.shape[1], *kernel)
     total = np.zeros((batch, outputs, *full), np.float32)
     for element in np.ndindex(*kernel):
-        part = np.swapaxes(factors[(..., *element)], 1, 2) @ source
+        part = np.swapaxes(factors[np.s_[:, :, :, *element]], 1, 2) @ source
         spans = tuple(
             slice(k * gap, k * gap + (size - 1) * step + 1, step)
             for k, gap, size, step in zip(element, gaps, x.shape[2:], steps, strict=True)

@@ -40,7 +40,8 @@ def range_1d(start: Array, end: Array, step: Array) -> Array:
         raise TypeError(f"its bounds are {start.dtype}, {end.dtype} and {step.dtype}")
     first, last, increment = start.item(), end.item(), step.item()
     count = max(0, math.ceil((last - first) / increment))
-    return (first + np.arange(count) * increment).astype(start.dtype)
+    values: Array = first + np.arange(count) * increment
+    return values.astype(start.dtype)
 
 
 @interprets("one_hot")

@@ -18,13 +18,13 @@ def _log_sum_exp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
     largest = np.max(x, axis=axis, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     total = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
-    return total if keepdims else np.squeeze(total, axis=axis)
+    return np.asarray(total if keepdims else np.squeeze(total, axis=axis))
 
 
 def _mean(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
     if x.dtype.kind != "f":
         raise TypeError(f"MIL does not define the mean of {x.dtype}")
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
 
 
 _REDUCTIONS: dict[str, Callable[..., Any]] = {

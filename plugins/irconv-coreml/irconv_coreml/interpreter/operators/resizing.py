@@ -38,7 +38,9 @@ def _linear(x: Array, axis: int, points: Array) -> Array:
     shape = [1] * x.ndim
     shape[axis] = -1
     share = (points - low).astype(np.float32).reshape(shape)
-    return np.take(x, low, axis=axis) * (1 - share) + np.take(x, high, axis=axis) * share
+    result: Array = np.take(x, low, axis=axis) * (1 - share)
+    result += np.take(x, high, axis=axis) * share
+    return result
 
 
 def _nearest(x: Array, axis: int, points: Array, mode: str) -> Array:

@@ -78,7 +78,7 @@ def scatter_along_axis(
     if indices.shape != updates.shape:
         raise ValueError(f"indices of {indices.shape} do not go with {updates.shape}")
     found = checked_indices(indices, data.shape[place], context.opset)
-    places = list(np.indices(indices.shape, sparse=True))
+    places: list[Array] = list(np.indices(indices.shape, sparse=True))
     places[place] = found
     return _write(data, tuple(places), updates, mode)
 
