@@ -133,7 +133,12 @@ class _Loop:
         with site.program.body(bindings):
             site.program.nodes(body)
             going = site.as_scalar(site.program.var(body.outputs[0]))
-            carried = [_inside(site, value) for value in body.outputs[1 : 1 + self.carried]]
+            carried = [
+                self._like(value, before)
+                for value, before in zip(
+                    body.outputs[1 : 1 + self.carried], rest[: self.carried], strict=True
+                )
+            ]
             lists = [
                 mb.list_write(ls=values, index=count, value=self._element(value))
                 for values, value in zip(
@@ -143,6 +148,14 @@ class _Loop:
             return [
                 mb.add(x=count, y=np.int32(1)), mb.identity(x=going), *carried, *lists
             ]  # fmt: skip
+
+    def _like(self, value: ir.Value, before: Var) -> Var:
+        """Give a carried value its sizes again, where they stay and MIL has lost them."""
+        var = _inside(self.site, value)
+        sizes = ask.static_shape(_dims(value))
+        if not sizes or self.site.dims(before) != sizes or self.site.dims(var) == sizes:
+            return var
+        return self.mb.reshape(x=var, shape=np.array(sizes, np.int32))
 
     def _element(self, value: ir.Value) -> Var:
         var = self.site.program.var(value)

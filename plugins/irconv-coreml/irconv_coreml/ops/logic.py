@@ -108,7 +108,8 @@ def _within(condition: Sequence[Dim], a: Sequence[Dim], b: Sequence[Dim]) -> boo
     rank = max(len(a), len(b))
     if len(condition) > rank:
         return False
-    wide: list[list[Dim]] = [[1] * (rank - len(dims)) + list(dims) for dims in (a, b)]
+    ones: list[Dim] = [1]
+    wide = [ones * (rank - len(dims)) + list(dims) for dims in (a, b)]
     for index, dim in enumerate(reversed(condition), start=1):
         chosen = {dims[-index] for dims in wide} - {1}
         if dim != 1 and (None in chosen or dim not in chosen):
