@@ -51,6 +51,7 @@ class TfliteBackend(Backend):
     Attributes:
         precision: ``f16`` stores float32 constants in 16 bits; kernels still compute in float32.
         layout: ``nhwc`` gives inputs and outputs that the graph transposes anyway as NHWC.
+        form: ``c-array`` writes C source with the same bytes beside the file.
     """
 
     name: ClassVar[str] = "tflite"
@@ -58,6 +59,7 @@ class TfliteBackend(Backend):
 
     precision: Literal["f32", "f16"] = "f32"
     layout: Literal["source", "nhwc"] = "source"
+    form: Literal["flatbuffer", "c-array"] = "flatbuffer"
 
     def available(self) -> Availability:
         """LiteRT must be installed; it runs on every CPU."""
@@ -107,19 +109,26 @@ class TfliteBackend(Backend):
         return check_model(model)
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
-        """Write ``model.tflite``."""
+        """Write ``model.tflite``, and C source of it where that is asked for."""
+        from irconv_tflite.emit.c_array import HEADER, SOURCE, write_c_array
         from irconv_tflite.emit.write import MODEL, write_model
 
         del request
-        data = write_model(model, directory)
+        half = self.precision == "f16"
+        data = write_model(model, directory, half=half, channels_last=self.layout == "nhwc")
+        notes = ["constants are stored in 16 bits, rounded"] if half else []
+        if self.form == "c-array":
+            write_c_array(directory / MODEL, directory)
+            notes.append(f"{HEADER} and {SOURCE} hold the bytes of {MODEL}, which was run")
         return Artifact(
             main=MODEL,
-            precision="float32",
+            precision="float16" if half else "float32",
             requires={
                 "runtime": "litert",
                 "version": f">={importlib.metadata.version('ai-edge-litert').split('.')[0]}.0",
                 "device": "CPU",
             },
+            notes=(*notes, *_caveats(model)),
             data=data,
         )
 
@@ -128,3 +137,14 @@ class TfliteBackend(Backend):
         from irconv_tflite.runner import TfliteRunner
 
         return TfliteRunner(directory, artifact)
+
+
+def _caveats(model: ir.Model) -> list[str]:
+    from irconv.graph.walk import all_graphs
+
+    found = any(
+        value.dtype is not None and value.dtype.name == "DOUBLE"
+        for graph in all_graphs(model)
+        for value in (*graph.inputs, *(output for node in graph for output in node.outputs))
+    )
+    return ["float64 is computed in float32: LiteRT has no kernels for it"] if found else []

@@ -11,7 +11,7 @@ from irconv_tflite.emit.graph import Subgraph, Tensor
 from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
-from irconv_tflite.emit.writer import GraphWriter
+from irconv_tflite.emit.writer import GraphWriter, Names
 from irconv_tflite.ops.registry import find_emitter
 
 __all__ = ["Lowering", "check_model", "lower", "lower_body", "refusal_of"]
@@ -22,11 +22,15 @@ class Lowering:
 
     Attributes:
         subgraphs: The main graph, then the bodies of control flow.
+        names: Names of all tensors.
         diagnostics: Everything that TFLite cannot express; then the subgraphs are of no use.
     """
 
-    def __init__(self, subgraphs: list[Subgraph], diagnostics: list[Diagnostic]) -> None:
+    def __init__(
+        self, subgraphs: list[Subgraph], names: Names, diagnostics: list[Diagnostic]
+    ) -> None:
         self.subgraphs = subgraphs
+        self.names = names
         self.diagnostics = diagnostics
 
 
@@ -52,7 +56,7 @@ def lower(model: ir.Model) -> Lowering:
     if not diagnostics:
         for subgraph in subgraphs:
             improve(subgraph, writer.names)
-    return Lowering(subgraphs, diagnostics)
+    return Lowering(subgraphs, writer.names, diagnostics)
 
 
 def lower_body(

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irconv.errors import UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
+from irconv_tflite.emit.borders import move_borders
+from irconv_tflite.emit.half import halve_constants
 from irconv_tflite.emit.lower import lower
 from irconv_tflite.emit.serialize import write_flatbuffer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from irconv.runtime.base import TensorSpec
+    from irconv_tflite.emit.graph import Tensor
+
 __all__ = ["MODEL", "write_model"]
 
 MODEL = "model.tflite"
 
 
-def write_model(model: ir.Model, directory: Path) -> dict[str, Any]:
+def write_model(
+    model: ir.Model, directory: Path, *, half: bool = False, channels_last: bool = False
+) -> dict[str, Any]:
     """Write ``model.tflite`` into ``directory`` and return what the runner must know.
 
     Args:
         model: The legalized model.
         directory: An empty directory.
+        half: Whether to store constants in 16 bits.
+        channels_last: Whether to give inputs and outputs as channel-last where the graph
+            transposes them.
 
     Returns:
-        ``inputs`` and ``outputs``: name, dtype and position of each in the file.
+        ``inputs`` and ``outputs``: name and dtype of each in the source, in the order of the
+        file; ``permutation`` from the source's layout, where it is another.
 
     Raises:
         UnsupportedError: If TFLite cannot express the model.
@@ -34,8 +46,25 @@ def write_model(model: ir.Model, directory: Path) -> dict[str, Any]:
     lowered = lower(model)
     if lowered.diagnostics:
         raise UnsupportedError("tflite", lowered.diagnostics)
-    write_flatbuffer(lowered.subgraphs, directory / MODEL, f"{model.graph.name or 'model'}")
+    main = lowered.subgraphs[0]
+    moved = move_borders(main) if channels_last else {}
+    if half:
+        for subgraph in lowered.subgraphs:
+            halve_constants(subgraph, lowered.names)
+    write_flatbuffer(lowered.subgraphs, directory / MODEL, model.graph.name or "model")
     return {
-        "inputs": [{"name": spec.name, "dtype": spec.dtype} for spec in input_specs(model)],
-        "outputs": [{"name": spec.name, "dtype": spec.dtype} for spec in output_specs(model)],
+        "inputs": _entries(input_specs(model), main.inputs, moved),
+        "outputs": _entries(output_specs(model), main.outputs, moved),
     }
+
+
+def _entries(
+    specs: Sequence[TensorSpec],
+    tensors: Sequence[Tensor],
+    moved: Mapping[Tensor, tuple[int, ...]],
+) -> list[dict[str, Any]]:
+    return [
+        {"name": spec.name, "dtype": spec.dtype, "tensor": tensor.name}
+        | ({"permutation": list(moved[tensor])} if tensor in moved else {})
+        for spec, tensor in zip(specs, tensors, strict=True)
+    ]
