@@ -73,6 +73,7 @@ class ConvertLayout(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Choose layouts and rewrite the model; linear in nodes."""
+        from irconv_tflite.emit.lower import refusal_of
         from irconv_tflite.passes.layout.anchors import anchor_form
         from irconv_tflite.passes.layout.candidates import grow
         from irconv_tflite.passes.layout.choice import choose
@@ -87,6 +88,9 @@ class ConvertLayout(Pass):
         refusals = []
         for node in (node for graph in graphs for node in graph):
             form = anchor_form(node)
+            if isinstance(form, Form):
+                refusal = refusal_of(node)
+                form = form if refusal is None else refusal.reason
             if isinstance(form, Form):
                 anchors[node] = form
             elif form:

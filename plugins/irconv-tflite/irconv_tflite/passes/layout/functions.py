@@ -27,7 +27,7 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "antialias", "axes", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside",
         "extrapolation_value", "keep_aspect_ratio_policy", "mode", "nearest_mode",
     ),
-    "SpaceToDepth": ("blocksize",),
+    "SpaceToDepth": ("blocksize", "mode"),
 }  # fmt: skip
 """Attributes that the channel-last form of an operator passes on."""
 
