@@ -12,6 +12,8 @@ from irconv.passes.decompose.narrow_float64 import NarrowFloat64
 from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.decompose.recurrent import DecomposeRecurrent
 from irconv.passes.decompose.resampling import DecomposeResampling
+from irconv.passes.decompose.scan import DecomposeScan
+from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -40,6 +42,8 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeQuantized,
     DecomposeRecurrent,
     DecomposeResampling,
+    DecomposeScan,
+    UnrollLoops,
     EmulateDtypes,
     NarrowFloat64,
     InferShapes,

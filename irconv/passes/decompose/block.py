@@ -136,6 +136,12 @@ class Block:
         dim = self.dims(value)[axis]
         return self.op("Shape", value, start=axis, end=axis + 1) if dim is None else dim
 
+    def number(self, size: Dim) -> ir.Value:
+        """Return a size as an int64 scalar."""
+        if isinstance(size, int):
+            return self.scalar(size, ir.DataType.INT64)
+        return self.op("Squeeze", size, [0])
+
     def sizes(self, value: ir.Value) -> list[Dim]:
         """Return the size of every axis."""
         return [self.size(value, axis) for axis in range(self.rank(value))]
@@ -177,8 +183,7 @@ class Block:
         """Return the int64 tensor 0, 1, …, size - 1."""
         if isinstance(size, int):
             return self.constant(np.arange(size, dtype=np.int64))
-        limit = self.op("Squeeze", size, [0])
-        return self.op("Range", self.scalar(0, ir.DataType.INT64), limit, 1)
+        return self.op("Range", self.scalar(0, ir.DataType.INT64), self.number(size), 1)
 
     def along(self, vector: ir.Value, axis: int, rank: int) -> ir.Value:
         """Return a tensor of rank 1 laid along ``axis`` of ``rank``, the other dims being 1."""

@@ -83,7 +83,7 @@ def number_of(block: Block, size: Dim) -> Number:
     """Return a size as a number."""
     if isinstance(size, int):
         return float(size)
-    return Expr(block, block.cast(block.op("Squeeze", size, [0]), _FLOAT))
+    return Expr(block, block.cast(block.number(size), _FLOAT))
 
 
 def _block_of(*numbers: Number) -> Block | None:

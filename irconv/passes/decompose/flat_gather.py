@@ -15,8 +15,8 @@ __all__ = ["coordinates", "gather_elements", "gather_nd", "take_elements", "wrap
 def wrapped(block: Block, index: ir.Value, size: Dim) -> ir.Value:
     """Return an int64 index whose negative values count from the end, as one from 0."""
     index = block.cast(index, ir.DataType.INT64)
-    limit = size if isinstance(size, int) else block.op("Squeeze", size, [0])
-    return block.op("Where", block.op("Less", index, 0), block.op("Add", index, limit), index)
+    shifted = block.op("Add", index, block.number(size))
+    return block.op("Where", block.op("Less", index, 0), shifted, index)
 
 
 def coordinates(
@@ -43,8 +43,7 @@ def _offset(block: Block, parts: Sequence[tuple[ir.Value, Dim]]) -> ir.Value:
     """Return the offset into the flattened tensor, in row-major order."""
     offset, _ = parts[0]
     for coordinate, size in parts[1:]:
-        scale = size if isinstance(size, int) else block.op("Squeeze", size, [0])
-        offset = block.op("Add", block.op("Mul", offset, scale), coordinate)
+        offset = block.op("Add", block.op("Mul", offset, block.number(size)), coordinate)
     return offset
 
 

@@ -77,7 +77,7 @@ def _step(
 
 
 def _looped(site: Site, run: Run) -> tuple[ir.Value, list[ir.Value]]:
-    length = site.op("Squeeze", site.vector([site.size(run.gates, 0)]), [0])
+    length = site.number(site.size(run.gates, 0))
     dtype = site.dtype(run.gates)
     batch = site.dims(run.gates)[1]
     shape = [batch, run.cell.hidden]
