@@ -5,17 +5,19 @@ from __future__ import annotations
 from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Pass
+from irconv_torchscript.backend import TorchscriptBackend
+from irconv_torchscript.passes import LegalizeTorchscript
 
 __all__ = ["irconv_backends", "irconv_passes"]
 
 
 @hookimpl
 def irconv_backends() -> list[type[Backend]]:
-    """Return the backends of this distribution."""
-    return []
+    """Return the backend of the target ``torchscript``."""
+    return [TorchscriptBackend]
 
 
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
-    """Return the passes of this distribution."""
-    return []
+    """Return the pass that fits a model to the module builder."""
+    return [LegalizeTorchscript]

@@ -1,0 +1,1 @@
+"""The target ``executorch``: programs for ExecuTorch, from the module that TorchScript takes."""

@@ -1,0 +1,66 @@
+"""What an ExecuTorch program cannot express of a model that TorchScript takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+
+from irconv.errors import Diagnostic
+from irconv.graph.interface import input_specs
+from irconv.graph.walk import all_graphs, all_nodes
+from irconv.shapes import DimRange
+from irconv_torchscript.dtypes import NATIVE
+
+__all__ = ["check_dimensions", "check_dtypes"]
+
+
+def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each input dimension without an upper bound.
+
+    ExecuTorch plans the memory of a program when it is made, for the largest sizes.
+    """
+    open_dims: dict[str, list[str]] = {}
+    for spec in input_specs(model):
+        for axis, dim in enumerate(spec.shape or ()):
+            if dim is None:
+                yield Diagnostic(
+                    "DYNAMIC_SHAPE",
+                    f"dimension {axis} of input {spec.name!r} has no name and no size",
+                    way_out=f"name it by --input '{spec.name}[…]' and bound it by --shape",
+                )
+            elif isinstance(dim, str) and dim not in shapes:
+                open_dims.setdefault(dim, []).append(spec.name)
+    for dim, names in open_dims.items():
+        yield Diagnostic(
+            "DYNAMIC_SHAPE",
+            f"dimension {dim!r} of {', '.join(map(repr, names))} has no upper bound, and "
+            "ExecuTorch plans memory for the largest sizes",
+            way_out=f"give it a range: --shape '{dim}=1..64@8', or a size: --shape '{dim}=8'",
+        )
+
+
+def check_dtypes(model: ir.Model) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each value whose dtype ExecuTorch's kernels do not compute with."""
+    for graph in all_graphs(model):
+        for value in graph.inputs:
+            if value.dtype is not None and value.dtype not in NATIVE:
+                yield Diagnostic(
+                    "UNSUPPORTED_DTYPE",
+                    f"input {value.name!r} is {value.dtype.name.lower()}, which ExecuTorch lacks",
+                    way_out="export the model with float32, int64 or bool there",
+                )
+    for node in all_nodes(model):
+        lacking = {
+            value.dtype.name.lower()
+            for value in node.outputs
+            if value.dtype is not None and value.dtype not in NATIVE
+        }
+        if lacking:
+            yield Diagnostic(
+                "UNSUPPORTED_DTYPE",
+                f"it gives {', '.join(sorted(lacking))}, which ExecuTorch lacks",
+                node=node.name or "",
+                op=node.op_type,
+                way_out="export the model with float32, int64 or bool there",
+            )

@@ -1,0 +1,127 @@
+"""Lowering a module to an ExecuTorch program (``.pte``)."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from irconv.errors import Diagnostic, UnsupportedError
+from irconv.graph.interface import input_specs, output_specs
+from irconv_torchscript.executorch.sdk import load_exporter, load_partitioner
+from irconv_torchscript.module import build_module, example_inputs
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from irconv.runtime.base import TensorSpec
+    from irconv.shapes import DimRange
+
+__all__ = ["MODEL", "Delegate", "write_program"]
+
+MODEL = "model.pte"
+Delegate = Literal["xnnpack", "portable"]
+
+_MISSING_KERNEL = re.compile(
+    r"(?:Missing out variants|not in Core ATen)[^{\[]*[{\[](?P<ops>[^}\]]+)"
+)
+
+
+def write_program(
+    model: ir.Model, directory: Path, shapes: Mapping[str, DimRange], delegate: Delegate
+) -> dict[str, Any]:
+    """Write ``model.pte`` into ``directory``.
+
+    Args:
+        model: The legalized model.
+        directory: An empty directory.
+        shapes: Ranges of all named dimensions; memory is planned for their upper bounds.
+        delegate: Who computes what it can: XNNPACK, or ExecuTorch's portable kernels alone.
+
+    Returns:
+        ``inputs`` with the range of each size, and ``outputs``, in order.
+
+    Raises:
+        UnsupportedError: If torch.export or ExecuTorch refuses the model.
+        MissingError: If ExecuTorch is not installed.
+    """
+    import torch
+
+    exir = load_exporter()
+    partitioners = [load_partitioner()] if delegate == "xnnpack" else []
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            exported = torch.export.export(
+                build_module(model),
+                example_inputs(model, shapes),
+                dynamic_shapes=_dynamic_shapes(model, shapes),
+                strict=False,
+            )
+            # The checker of the edge dialect refuses operators outside of Core ATen for which
+            # the portable library has kernels, such as those that return int64 indices.
+            config = exir.EdgeCompileConfig(_check_ir_validity=False)
+            edge = exir.to_edge_transform_and_lower(
+                exported, partitioner=partitioners, compile_config=config
+            )
+            program = edge.to_executorch()
+        except Exception as error:
+            raise UnsupportedError(
+                "executorch", [_diagnose(error)], where="lowering to ExecuTorch"
+            ) from error
+    with (directory / MODEL).open("wb") as file:
+        program.write_to_file(file)
+    return {
+        "inputs": [
+            spec.to_json() | {"ranges": _ranges(spec, shapes)} for spec in input_specs(model)
+        ],
+        "outputs": [spec.to_json() for spec in output_specs(model)],
+    }
+
+
+def _diagnose(error: Exception) -> Diagnostic:
+    """Put what ExecuTorch says into one diagnostic.
+
+    Exceptions of every kind come out of a lowering, because each operator's meta function and
+    each pass of ExecuTorch raises its own.
+    """
+    found = _MISSING_KERNEL.search(str(error))
+    if found:
+        names = ", ".join(sorted(re.findall(r"\w+::[\w.]+", found["ops"])))
+        return Diagnostic(
+            "NO_KERNEL",
+            f"ExecuTorch's portable library has no kernel for {names or found['ops']}",
+            way_out="use the target torchscript, or express it by simpler operators",
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return Diagnostic(
+        "LOWERING",
+        f"ExecuTorch says: {lines[0] if lines else type(error).__name__}",
+        way_out="use the target torchscript, or bind the shapes by --shape",
+    )
+
+
+def _ranges(spec: TensorSpec, shapes: Mapping[str, DimRange]) -> list[list[int]]:
+    """Return the lowest and highest size of every axis."""
+    return [
+        [dim, dim] if isinstance(dim, int) else [shapes[dim].minimum, shapes[dim].maximum]
+        for dim in spec.shape or ()
+        if dim is not None
+    ]
+
+
+def _dynamic_shapes(model: ir.Model, shapes: Mapping[str, DimRange]) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(
+        {
+            axis: torch.export.Dim.DYNAMIC(min=shapes[dim].minimum, max=shapes[dim].maximum)
+            for axis, dim in enumerate(spec.shape or ())
+            if isinstance(dim, str) and not shapes[dim].bound
+        }
+        for spec in input_specs(model)
+    )
