@@ -117,6 +117,7 @@ def converted(
             skip_model_load=True,
             pass_pipeline=_pipeline(coremltools, half=half),
         )
+        program.keep_weights(model._mil_program, half=half)
         return model if backend.weights == "none" else compressed(coremltools, model, backend)
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()

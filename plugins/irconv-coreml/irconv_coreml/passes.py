@@ -24,17 +24,16 @@ class LegalizeCoreml(Pass):
 
     Before::
 
-        <ir_version: 13, opset_import: ["" : 28]>
-        example (float[2, 4] x, float[2, 4] gate) => (float[2, 4] y) {
-            y = SwiGLU(x, gate)
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[2, 3] x, float[3, 4] z) => (float[2, 4] y) {
+            y = Einsum <equation = "ij,jk->ik"> (x, z)
         }
 
     After::
 
-        <ir_version: 13, opset_import: ["" : 28]>
-        example (float[2, 4] x, float[2, 4] gate) => (float[2, 4] y) {
-            "SwiGLU/SwishGate" = Swish <alpha = 1.0> (x)
-            y = Mul("SwiGLU/SwishGate", gate)
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[2, 3] x, float[3, 4] z) => (float[2, 4] y) {
+            y = MatMul(x, z)
         }
     """
 
@@ -55,10 +54,15 @@ class LegalizeCoreml(Pass):
             if issubclass(cls, Decomposition)
             for op_type, rule in cls.rules.items()
         }
+
+        def lacks(node: ir.Node) -> bool:
+            support = node_support(node)
+            return not support.ok and support.code not in _ABOUT_VALUES
+
         expanded, stayed = expand_nodes(
-            model, lambda node: not node_support(node).ok and node.op_type not in _OURS_FIRST
+            model, lambda node: node.op_type not in _OURS_FIRST and lacks(node)
         )
-        result = replace_nodes(model, rules, lambda node: not node_support(node).ok)
+        result = replace_nodes(model, rules, lacks)
         refusals = [
             Refusal(node.name or "", node.op_type, why)
             for node, why in stayed
@@ -71,3 +75,7 @@ class LegalizeCoreml(Pass):
 
 _OURS_FIRST = frozenset({"GridSample", "Resize"})
 """Operators that a decomposition of ours serves better than the body of the standard."""
+_ABOUT_VALUES = frozenset(
+    {"DYNAMIC_RANK", "EMPTY_TENSOR", "RANK_LIMIT", "UNKNOWN_TYPE", "VALUE_RANGE"}
+)
+"""Refusals of what flows through a node; other operators would not help."""

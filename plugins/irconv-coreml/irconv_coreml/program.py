@@ -246,17 +246,39 @@ class Program:
         finally:
             self._scopes.pop()
 
+    def keep_weights(self, converted: Any, *, half: bool) -> None:
+        """Forget the weights that coremltools has folded into others.
+
+        Args:
+            converted: The program in memory, as it is about to be written.
+            half: Whether floats were brought to float16.
+        """
+        present: set[str] = set()
+        for function in converted.functions.values():
+            for operation in _operations(function):
+                if operation.op_type == "const" and isinstance(operation.val.val, np.ndarray):
+                    present.add(_digest(operation.val.val))
+        self.weights = {
+            name: array
+            for name, array in self.weights.items()
+            if _digest(_stored(array, half=half)) in present
+        }
+
     def digests(self, *, half: bool) -> dict[str, tuple[str, str, tuple[int, ...]]]:
         """Return digest, dtype and shape of each large constant, as the package stores it."""
         found: dict[str, tuple[str, str, tuple[int, ...]]] = {}
         for name, array in self.weights.items():
-            stored = array.astype(np.float16) if half and array.dtype == np.float32 else array
-            found[name] = (
-                hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest(),
-                stored.dtype.name,
-                stored.shape,
-            )
+            stored = _stored(array, half=half)
+            found[name] = (_digest(stored), stored.dtype.name, stored.shape)
         return found
+
+
+def _stored(array: np.ndarray[Any, Any], *, half: bool) -> np.ndarray[Any, Any]:
+    return array.astype(np.float16) if half and array.dtype == np.float32 else array
+
+
+def _digest(array: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _inputs(model: ir.Model) -> list[ir.Value]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irconv.errors import BackendError, InputError, MismatchError
-from irconv_coreml.interpreter.digests import missing_weights
+from irconv_coreml.interpreter.digests import compare_weights
 from irconv_coreml.interpreter.execute import check_operations, run_function
 from irconv_coreml.interpreter.package import open_package
 from irconv_coreml.interpreter.types import MilValue, State, StateType, TensorType
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ReferenceModel"]
 
 _WHERE = "reference interpreter of ML Programs"
+_SHOWN = 5
 
 
 class ReferenceModel:
@@ -30,6 +31,9 @@ class ReferenceModel:
     Args:
         path: The package.
         weights: Digests of weights that it must hold, by name.
+
+    Attributes:
+        weights: What became of them.
 
     Raises:
         InputError: If the package is broken.
@@ -41,11 +45,12 @@ class ReferenceModel:
         self._package = open_package(path)
         for function in self._package.functions.values():
             check_operations(function)
-        missing = missing_weights(self._package.functions.values(), weights)
-        if missing:
-            shown = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
+        self.weights = compare_weights(self._package.functions.values(), weights)
+        changed = self.weights.changed
+        if changed:
+            shown = ", ".join(map(repr, changed[:_SHOWN])) + (", …" if changed[_SHOWN:] else "")
             raise MismatchError(
-                f"{len(missing)} of {len(weights)} weights are not in the package as they were "
+                f"{len(changed)} of {len(weights)} weights are not in the package as they were "
                 f"handed over: {shown}",
                 where=_WHERE,
                 hint="make the package again; if it happens again, report it with the model",

@@ -17,6 +17,7 @@ from irconv_coreml.reference import ReferenceModel
 if TYPE_CHECKING:
     from irconv.backends.base import Artifact
     from irconv.runtime.base import Array
+    from irconv_coreml.interpreter.digests import WeightReport
 
 __all__ = ["CoremlRunner"]
 
@@ -40,16 +41,17 @@ class CoremlRunner(Runner):
         self._functions = [FunctionShapes.from_json(entry) for entry in data["functions"]]
         self._precision = artifact.precision
         weights = {name: WeightDigest.from_json(entry) for name, entry in data["weights"].items()}
-        self._compared = len(weights)
         path = directory / artifact.main
         self._model: NativeModel | ReferenceModel | None
+        self._weights: WeightReport | None
         if has_core_ml():
             images = {f.coreml: f.image.color for f in self._inputs if f.image is not None}
             self.level = "artifact"
-            self._model = NativeModel(path, images)
+            self._model, self._weights = NativeModel(path, images), None
         else:
             self.level = "reference"
-            self._model = ReferenceModel(path, weights)
+            reference = ReferenceModel(path, weights)
+            self._model, self._weights = reference, reference.weights
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
@@ -86,20 +88,25 @@ class CoremlRunner(Runner):
     def describe(self) -> dict[str, str]:
         """Return what ran, and which weights were compared by their digests."""
         native = self.level == "artifact"
-        return {
+        description = {
             "runtime": "Core ML" if native else "reference interpreter of ML Programs",
             "version": platform.mac_ver()[0] if native else irconv.__version__,
             "device": "CPU",
             "precision": self._precision,
-            "weights": "" if native else _compared(self._compared),
         }
+        if self._weights is not None:
+            description["weights"] = _compared(self._weights)
+        return description
 
     def close(self) -> None:
         """Unmap the package; a runner may be closed twice."""
         self._model = None
 
 
-def _compared(count: int) -> str:
-    if not count:
+def _compared(report: WeightReport) -> str:
+    if not report.equal and not report.absorbed:
         return "none compared: they are stored in another form than they were handed over in"
-    return f"{count} constants equal what was handed over, by SHA-256"
+    text = f"{len(report.equal)} constants equal what was handed over, by SHA-256"
+    if report.absorbed:
+        text += f"; {len(report.absorbed)} more are part of others that were computed from them"
+    return text

@@ -94,7 +94,15 @@ def _identity(site: Site) -> Var:
     return site.x
 
 
-@emits("Dropout")
+def _training_dropout(node: ir.Node) -> Reason:
+    mode, ratio = ask.constant(node, 2), ask.constant(node, 1)
+    off = ask.given(node, 2) is None or (mode is not None and not mode.any())
+    if off or (ratio is not None and float(ratio.reshape(-1)[0]) == 0.0):
+        return ""
+    return "UNSUPPORTED_FORM: it drops values at random, as training does"
+
+
+@emits("Dropout", refuses=_training_dropout)
 def _dropout(site: Site) -> tuple[Var, Var | None]:
     """ONNX Dropout at inference: the value itself, and a mask of ones."""
     return site.x, _ones(site) if site.wants(1) else None

@@ -22,12 +22,13 @@ def _matmul(site: Site) -> Var:
     MIL's matmul does not infer the shape of a product with a vector on the right, so a vector
     becomes a column or row for the product.
     """
-    mb, x, y = site.mb, site[0], site[1]
+    mb, x = site.mb, site[0]
     weight = site.constant(1)
     if weight is not None and weight.ndim == 2 and len(x.shape) in _LINEAR_RANKS:
         name = site.node.inputs[1].name or ""  # type: ignore[union-attr]
         transposed = site.program.weight(np.ascontiguousarray(weight.T), name + ".T")
         return mb.linear(x=x, weight=transposed)
+    y = site[1]
     row, column = len(x.shape) == 1, len(y.shape) == 1
     x = mb.expand_dims(x=x, axes=[0]) if row else x
     y = mb.expand_dims(x=y, axes=[1]) if column else y

@@ -168,11 +168,13 @@ def _blocks(op_type: str, native: str) -> None:
     @emits(op_type, refuses=float_input)
     def emit(site: Site) -> Var:
         block = site.int_("blocksize", 1)
-        if site.text("mode", "DCR") == "CRD":
+        if site.text("mode", "DCR") == "CRD" and op_type == "DepthToSpace":
             return site.mb.pixel_shuffle(x=site.x, upscale_factor=block)
+        if site.text("mode", "DCR") == "CRD":
+            return site.mb.pixel_unshuffle(x=site.x, downscale_factor=np.uint32(block))
         return getattr(site.mb, native)(x=site.x, block_size=block)
 
-    emit.__doc__ = f"ONNX {op_type} as MIL {native}; the order CRD is pixel_shuffle."
+    emit.__doc__ = f"ONNX {op_type} as MIL {native}; the order CRD is a pixel shuffle."
 
 
 _blocks("DepthToSpace", "depth_to_space")
