@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from irconv.errors import Diagnostic
 from irconv_tflite.emit.graph import Subgraph, Tensor
+from irconv_tflite.emit.integer import use_integer_kernels
 from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
@@ -56,6 +57,7 @@ def lower(model: ir.Model) -> Lowering:
     if not diagnostics:
         for subgraph in subgraphs:
             improve(subgraph, writer.names)
+        use_integer_kernels(writer.subgraph, writer.integers, writer.names)
     return Lowering(subgraphs, writer.names, diagnostics)
 
 

@@ -44,6 +44,7 @@ class GraphWriter:
         subgraph: What is written so far.
         subgraphs: Bodies of control flow written on the way, innermost first.
         names: Names of all tensors of the model.
+        integers: For constants that were dequantized, the integers.
     """
 
     def __init__(self, name: str, names: Names | None = None) -> None:
@@ -53,6 +54,7 @@ class GraphWriter:
         self._bound: dict[ir.Value, Tensor] = {}
         self._small: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
         self._casts: dict[tuple[Tensor, str], Tensor] = {}
+        self.integers: dict[Tensor, Tensor] = {}
 
     # What is known of a value
 
@@ -182,7 +184,12 @@ class GraphWriter:
         return tensor
 
     def derived(
-        self, tensor: Tensor, function: Callable[[Array], Array], shape: Sequence[int]
+        self,
+        tensor: Tensor,
+        function: Callable[[Array], Array],
+        shape: Sequence[int],
+        *,
+        moves: bool = True,
     ) -> Tensor:
         """Return a constant computed from another when the file is written.
 
@@ -190,12 +197,24 @@ class GraphWriter:
             tensor: A constant.
             function: Gives an array of the same dtype.
             shape: Shape of the result.
+            moves: Whether the function only moves elements, so that the integers of a
+                dequantized constant may be moved likewise.
         """
         constant = tensor.constant
         assert constant is not None
-        return self.deferred(
+        result = self.deferred(
             lambda: function(constant.load()), tensor.dtype, tuple(shape), tensor.name
         )
+        packed = self.integers.get(tensor)
+        if moves and packed is not None:
+            moved = self.derived(packed, function, shape)
+            moved.quantization = packed.quantization
+            self.keep_integers(result, moved)
+        return result
+
+    def keep_integers(self, tensor: Tensor, packed: Tensor) -> None:
+        """Remember the integers that a float32 constant was dequantized from."""
+        self.integers[tensor] = packed
 
     # Operators
 

@@ -123,7 +123,9 @@ def _scaled(graph: GraphWriter, tensor: Tensor, factor: float) -> Tensor:
     constant = tensor.constant
     if constant is not None:
         sizes = tuple(dim or 0 for dim in tensor.shape or ())
-        return graph.derived(tensor, lambda array: (array * factor).astype(array.dtype), sizes)
+        return graph.derived(
+            tensor, lambda array: (array * factor).astype(array.dtype), sizes, moves=False
+        )
     if tensor.dtype == "float32":
         return binary(graph, "MUL", tensor, graph.constant(np.float32(factor)))
     scaled = binary(graph, "MUL", graph.cast(tensor, "float32"), graph.constant(np.float32(factor)))
