@@ -52,7 +52,9 @@ class TorchscriptBackend(Backend):
     """
 
     name: ClassVar[str] = "torchscript"
-    summary: ClassVar[str] = "TorchScript archive (.pt) or torch.export program (.pt2), run by torch"
+    summary: ClassVar[str] = (
+        "TorchScript archive (.pt) or torch.export program (.pt2), run by torch"
+    )
 
     form: Literal["pt", "pt2"] = "pt"
 

@@ -57,7 +57,9 @@ def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any
                 hint="this is a defect of irconv-torchscript: report the model",
             ) from error
         torch.jit.save(
-            frozen, str(directory / "model.pt"), _extra_files={INTERFACE_FILE: json.dumps(interface)}
+            frozen,
+            str(directory / "model.pt"),
+            _extra_files={INTERFACE_FILE: json.dumps(interface)},
         )
     return "model.pt", interface
 

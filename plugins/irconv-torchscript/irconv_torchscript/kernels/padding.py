@@ -32,7 +32,7 @@ def _pad_axis(
         fill = torch.zeros([], dtype=x.dtype) if value is None else value.reshape([]).to(x.dtype)
         shape: list[int] = []
         for dim in x.shape:
-            shape.append(dim)  # noqa: PERF402
+            shape.append(dim)
         shape[axis] = before
         left = fill.expand(shape)
         shape[axis] = after

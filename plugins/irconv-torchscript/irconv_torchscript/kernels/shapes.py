@@ -37,7 +37,7 @@ def sizes(x: Tensor) -> list[int]:
     """Return the shape of a tensor."""
     values: list[int] = []
     for size in x.shape:
-        values.append(size)  # noqa: PERF402 - TorchScript has no list(x.shape)
+        values.append(size)
     return values
 
 
@@ -97,7 +97,7 @@ def reverse_axes(x: Tensor) -> Tensor:
     """Return the tensor with its axes in reverse order."""
     axes: list[int] = []
     for axis in range(x.dim()):
-        axes.append(x.dim() - 1 - axis)  # noqa: PERF401
+        axes.append(x.dim() - 1 - axis)
     return x.permute(axes)
 
 

@@ -164,7 +164,9 @@ def clip(site: Site) -> Node:
         flipped = site.call("unsigned.flip", value)
         return site.call("unsigned.flip", site.torch("clamp", flipped, *bounds))
     scalars = [_plain(site, index) for index in (1, 2)]
-    if all(bound is not None or not site.given(i) for i, bound in zip((1, 2), scalars, strict=True)):
+    if all(
+        bound is not None or not site.given(i) for i, bound in zip((1, 2), scalars, strict=True)
+    ):
         return site.torch("clamp", value, *scalars)
     return site.call("elementwise.clip", value, low, high)
 
@@ -173,7 +175,9 @@ def _plain(site: Site, index: int) -> float | int | None:
     array = site.const(index)
     if array is None:
         return None
-    item = array.reshape(-1)[0].item() if array.dtype.isbuiltin == 1 else float(array.reshape(-1)[0])
+    item = (
+        array.reshape(-1)[0].item() if array.dtype.isbuiltin == 1 else float(array.reshape(-1)[0])
+    )
     return item if -1e18 < item < 1e18 or isinstance(item, float) else None
 
 

@@ -51,7 +51,10 @@ def rounding(site: Site) -> Node:
 @emits("IsInf")
 def is_inf(site: Site) -> Node:
     """Section IsInf."""
-    negative, positive = bool(site.attr("detect_negative", 1)), bool(site.attr("detect_positive", 1))
+    negative, positive = (
+        bool(site.attr("detect_negative", 1)),
+        bool(site.attr("detect_positive", 1)),
+    )
     return site.call("elementwise.is_inf", site.tensor(0), negative, positive)
 
 
@@ -86,8 +89,10 @@ def bit_shift(site: Site) -> Node:
         return site.call("elementwise.logical_shift", value, amount)
     shifted = site.call("elementwise.bit_shift", value, amount, int(width), left)
     narrow = site.method("to", shifted, site.torch_dtype(dtype))
-    return wrapped(site, shifted if dtype in WIDTHS else narrow, dtype) if dtype not in WIDTHS else (
-        site.method("to", wrapped(site, shifted, dtype), site.torch_dtype(dtype))
+    return (
+        wrapped(site, shifted if dtype in WIDTHS else narrow, dtype)
+        if dtype not in WIDTHS
+        else (site.method("to", wrapped(site, shifted, dtype), site.torch_dtype(dtype)))
     )
 
 

@@ -177,8 +177,10 @@ def slice_(site: Site) -> Any:
     """Section Slice: torch's own slicing where axes and steps are constant and steps forward."""
     starts, ends = site.ints(1), site.ints(2)
     known = isinstance(starts, list) and isinstance(ends, list)
-    axes = _constant_row(site, 3) if site.given(3) else (
-        list(range(len(starts))) if isinstance(starts, list) else None
+    axes = (
+        _constant_row(site, 3)
+        if site.given(3)
+        else (list(range(len(starts))) if isinstance(starts, list) else None)
     )
     steps = _constant_row(site, 4) if site.given(4) else ([1] * len(axes) if axes else axes)
     rank = site.rank()
