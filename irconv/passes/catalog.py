@@ -14,6 +14,7 @@ from irconv.passes.decompose.recurrent import DecomposeRecurrent
 from irconv.passes.decompose.resampling import DecomposeResampling
 from irconv.passes.decompose.scan import DecomposeScan
 from irconv.passes.decompose.unroll_loops import UnrollLoops
+from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -43,6 +44,7 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeRecurrent,
     DecomposeResampling,
     DecomposeScan,
+    DecomposeVision,
     UnrollLoops,
     EmulateDtypes,
     NarrowFloat64,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
@@ -73,7 +75,7 @@ def _sources(
     dilations: Sequence[int],
     pads: Sequence[int],
     strides: Sequence[int],
-) -> np.ndarray:
+) -> npt.NDArray[Any]:
     """Return for each pixel the flat positions of its terms; unused ones point past the end."""
     rank = len(image)
     counts = [
