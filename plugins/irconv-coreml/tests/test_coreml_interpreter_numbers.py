@@ -201,7 +201,7 @@ def test_convolutions(interpret: Interpret, groups: int) -> None:
 def test_pools(interpret: Interpret) -> None:
     x = normal(2, 3, 9, 8)
     options = {"kernel_sizes": [3, 2], "strides": [2, 3], "pad_type": "custom", "pad": [1, 1, 1, 1]}
-    attributes = {"kernel_shape": [3, 2], "strides": [2, 3], "pads": [1, 1, 1, 1]}
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 3], "pads": [1, 1, 1, 1]}
 
     def build(mb: Any, x: Any) -> dict[str, Any]:
         return {

@@ -29,7 +29,7 @@ def normal(*shape: int) -> Array:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def assert_equal(actual: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+def assert_equal(actual: Mapping[str, Array], expected: Mapping[str, Any]) -> None:
     assert actual.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(actual[name], value, err_msg=name)
@@ -322,7 +322,7 @@ def test_boxes_are_suppressed() -> None:
     kept, best, indices = non_maximum_suppression(
         boxes.swapaxes(1, 2),
         scores.swapaxes(1, 2),
-        np.float32(0.5),
+        np.array(0.5),
         3,
         Columns(),  # type: ignore[arg-type]
     )

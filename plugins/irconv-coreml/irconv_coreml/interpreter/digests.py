@@ -1,12 +1,17 @@
 """Comparing the constants of a program with the digests of what was handed over.
 
-A changed weight may show in no output, in a channel that nothing downstream sees.
+A changed weight may show in no output, in a channel that nothing downstream sees. So each weight
+that was handed over is looked for among the constants that the saved program holds, the values
+that compressed ones unpack to included. coremltools may transpose a matrix, for which its digest
+is compared too, or reshape a constant. It may also compute with one while it converts; then there
+is nothing of that size left that could be compared.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,28 +21,67 @@ from irconv_coreml.interpreter.program import Block, Constant, Function, Operati
 from irconv_coreml.interpreter.registry import lookup
 from irconv_coreml.interpreter.types import MilValue
 
-__all__ = ["missing_weights"]
+__all__ = ["WeightReport", "compare_weights"]
 
 _COMPRESSED = "constexpr_"
+_MATRIX = 2
 
 
-def missing_weights(functions: Iterable[Function], wanted: Mapping[str, WeightDigest]) -> list[str]:
-    """Return the names of weights that no constant of the functions equals.
+@dataclass(frozen=True)
+class WeightReport:
+    """What became of the weights that were handed over, by name.
 
-    A constant is only hashed where a wanted one has its dtype and shape.
+    Attributes:
+        equal: Those that the program holds, bit for bit.
+        changed: Those that it does not hold, while it holds a constant of the same dtype and
+            number of elements that nobody handed over.
+        absorbed: Those of which nothing is left to compare.
     """
-    kinds = {(digest.dtype, digest.shape) for digest in wanted.values()}
-    found = set()
+
+    equal: tuple[str, ...]
+    changed: tuple[str, ...]
+    absorbed: tuple[str, ...]
+
+
+def compare_weights(
+    functions: Iterable[Function], wanted: Mapping[str, WeightDigest]
+) -> WeightReport:
+    """Look for each weight among the constants of the functions."""
+    digests = {(weight.dtype, weight.sha256) for weight in wanted.values()}
+    sizes = {(weight.dtype, _count(weight.shape)) for weight in wanted.values()}
+    held: set[tuple[str, str]] = set()
+    strangers: set[tuple[str, int]] = set()
     for function in functions:
         for array in _constants(function.block):
-            kind = (array.dtype.name, array.shape)
-            if kind in kinds:
-                found.add((hashlib.sha256(np.ascontiguousarray(array).data).hexdigest(), *kind))
-    return [
-        name
-        for name, digest in wanted.items()
-        if (digest.sha256, digest.dtype, digest.shape) not in found
+            if (array.dtype.name, array.size) not in sizes:
+                continue
+            matching = _matching(array, digests)
+            if matching is None:
+                strangers.add((array.dtype.name, array.size))
+            else:
+                held.add(matching)
+    lost = [name for name, weight in wanted.items() if (weight.dtype, weight.sha256) not in held]
+    changed = [
+        name for name in lost if (wanted[name].dtype, _count(wanted[name].shape)) in strangers
     ]
+    return WeightReport(
+        equal=tuple(name for name in wanted if name not in set(lost)),
+        changed=tuple(changed),
+        absorbed=tuple(name for name in lost if name not in set(changed)),
+    )
+
+
+def _matching(array: Array, digests: set[tuple[str, str]]) -> tuple[str, str] | None:
+    """Return the digest that an array has, as it is or transposed."""
+    for form in (array, array.T) if array.ndim == _MATRIX else (array,):
+        key = (array.dtype.name, hashlib.sha256(np.ascontiguousarray(form).data).hexdigest())
+        if key in digests:
+            return key
+    return None
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
 
 
 def _constants(block: Block) -> Iterator[Array]:
