@@ -21,6 +21,8 @@ def _randomize(model: Any, size: int) -> None:
     """Draw weights after He; let every batch norm take the statistics of random images."""
     rng = np.random.default_rng(_SEED)
     for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            continue
         for weight in layer.weights:
             weight.assign(_drawn(weight, rng))
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -70,7 +72,7 @@ _register("keras-xception", "Xception", size=71, **_TOP)
 _register("keras-densenet121", "DenseNet121", **_TOP)
 _register("keras-inception-v3", "InceptionV3", size=75, **_TOP)
 _register("keras-resnet50-v2", "ResNet50V2", **_TOP)
-_register("keras-nasnet-mobile", "NASNetMobile", **_TOP)
+_register("keras-inception-resnet-v2", "InceptionResNetV2", size=75, **_TOP)
 _register("keras-mobilenet", "MobileNet", alpha=0.25, **_TOP)
 _register("keras-mobilenet-v2", "MobileNetV2", alpha=0.35, **_TOP)
 _register("keras-mobilenet-v3-small", "MobileNetV3Small", **_TOP)

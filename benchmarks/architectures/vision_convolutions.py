@@ -42,7 +42,7 @@ def mobilenet_v2() -> Network:
 def efficientnet() -> Network:
     """EfficientNet, with squeeze and excitation."""
     config = hf.EfficientNetConfig(
-        image_size=64, width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=320, num_labels=10
+        image_size=64, width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=640, num_labels=10
     )
     return _classifier(hf.EfficientNetForImageClassification(config))
 

@@ -53,7 +53,13 @@ def dinov2() -> Network:
 def swin() -> Network:
     """Swin, with shifted windows."""
     config = hf.SwinConfig(
-        image_size=64, patch_size=4, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4
+        image_size=64,
+        patch_size=4,
+        embed_dim=16,
+        depths=[2, 2],
+        num_heads=[2, 4],
+        window_size=4,
+        attn_implementation="eager",
     )
     return _vision(hf.SwinForImageClassification(config))
 
