@@ -39,6 +39,7 @@ _LOWERING = (
     "expand-for-tflite",
     "infer-shapes",
     "decompose-for-tflite",
+    "unroll-loops",
     "infer-shapes",
 )
 """Run several times, since the result of one may hold what another replaces."""

@@ -21,22 +21,28 @@ __all__ = ["DecomposeForTflite"]
 class DecomposeForTflite(Pass):
     """Replace each node that TFLite refuses, and the core knows a decomposition of.
 
-    A node that some emitter takes as it stands is left alone, so CumSum stays CUMSUM where its
+    A node that some emitter takes as it stands is left alone, so CumSum becomes CUMSUM where its
     dtype allows that.
 
     Before::
 
         <ir_version: 13, opset_import: ["" : 28]>
-        example (float[2, 3] x, int64[2, 3] i) => (float[2, 3] y) {
-            y = GatherElements <axis = 1> (x, i)
-            z = Relu(y)
+        example (float[2, 3] x) => (float[2, 3] y) {
+            y = Hardmax(x)
         }
 
     After::
 
         <ir_version: 13, opset_import: ["" : 28]>
-        example (float[2, 3] x, int64[2, 3] i) => (float[2, 3] y) {
-            z = Relu(y)
+        example (float[2, 3] x) => (float[2, 3] y)
+        <int64[2, 1] y_ArgMax, int64[3] y_Constant, int64[1] y_Constant_1,
+         int64[1, 3] y_Unsqueeze, bool[2, 3] y_Equal> {
+            y_ArgMax = ArgMax <axis = 1, keepdims = 1> (x)
+            y_Constant = Constant <value = int64[3] {0, 1, 2}> ()
+            y_Constant_1 = Constant <value = int64[1] {0}> ()
+            y_Unsqueeze = Unsqueeze(y_Constant, y_Constant_1)
+            y_Equal = Equal(y_Unsqueeze, y_ArgMax)
+            y = Cast <to = 1> (y_Equal)
         }
     """
 
@@ -56,7 +62,20 @@ def _rules() -> Mapping[str, Rule]:
     from irconv.passes.decompose.einsum import DecomposeEinsum
     from irconv.passes.decompose.indexing import DecomposeIndexing
     from irconv.passes.decompose.quantized import DecomposeQuantized
+    from irconv.passes.decompose.recurrent import DecomposeRecurrent
     from irconv.passes.decompose.resampling import DecomposeResampling
+    from irconv.passes.decompose.scan import DecomposeScan
+    from irconv.passes.decompose.signal import DecomposeSignal
+    from irconv.passes.decompose.vision import DecomposeVision
 
-    families = (DecomposeEinsum, DecomposeIndexing, DecomposeQuantized, DecomposeResampling)
+    families = (
+        DecomposeEinsum,
+        DecomposeIndexing,
+        DecomposeQuantized,
+        DecomposeRecurrent,
+        DecomposeResampling,
+        DecomposeScan,
+        DecomposeSignal,
+        DecomposeVision,
+    )
     return {op_type: rule for family in families for op_type, rule in family.rules.items()}
