@@ -6,6 +6,7 @@ from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Pass
 from irconv_torchscript.backend import TorchscriptBackend
+from irconv_torchscript.executorch.backend import ExecutorchBackend
 from irconv_torchscript.passes import LegalizeTorchscript
 
 __all__ = ["irconv_backends", "irconv_passes"]
@@ -13,8 +14,8 @@ __all__ = ["irconv_backends", "irconv_passes"]
 
 @hookimpl
 def irconv_backends() -> list[type[Backend]]:
-    """Return the backend of the target ``torchscript``."""
-    return [TorchscriptBackend]
+    """Return the backends of the targets ``torchscript`` and ``executorch``."""
+    return [TorchscriptBackend, ExecutorchBackend]
 
 
 @hookimpl

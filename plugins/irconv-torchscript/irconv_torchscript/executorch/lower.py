@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
-from irconv_torchscript.executorch.sdk import load_exporter, load_partitioner
+from irconv_torchscript.executorch.sdk import load_exporter, load_partitioner, same_environment
 from irconv_torchscript.module import build_module, example_inputs
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def write_program(
     """
     import torch
 
-    exir = load_exporter()
-    partitioners = [load_partitioner()] if delegate == "xnnpack" else []
+    with same_environment():
+        exir = load_exporter()
+        partitioners = [load_partitioner()] if delegate == "xnnpack" else []
     logging.getLogger("torch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with same_environment(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             exported = torch.export.export(

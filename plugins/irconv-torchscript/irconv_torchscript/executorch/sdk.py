@@ -1,14 +1,24 @@
-"""Importing ExecuTorch, without the warnings that its own imports raise."""
+"""ExecuTorch without its side effects: warnings, and a changed environment."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from irconv.errors import MissingError
 
-__all__ = ["WAY_OUT", "load_exporter", "load_partitioner", "load_runtime", "version"]
+__all__ = [
+    "WAY_OUT",
+    "load_exporter",
+    "load_partitioner",
+    "load_runtime",
+    "same_environment",
+    "version",
+]
 
 WAY_OUT = "pip install 'irconv-torchscript[executorch]'"
 
@@ -19,6 +29,18 @@ def version() -> str | None:
         return importlib.metadata.version("executorch")
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@contextlib.contextmanager
+def same_environment() -> Iterator[None]:
+    """Put the environment variables back that torch's compiler sets for its caches."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _require() -> str:
