@@ -10,8 +10,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
+from irconv.graph.edit import detach
 from irconv.graph.names import NameAllocator
+from irconv.graph.scopes import nested_nodes
 from irconv.graph.unread import drop_unread
+from irconv.graph.walk import subgraphs_of
 from irconv.passes.decompose.block import Block, Keep
 
 __all__ = ["Site"]
@@ -112,6 +115,14 @@ class Site(Block):
             new.type = kind or new.type
             new.shape = new.shape if shape is None else shape
         inputs = tuple(node.inputs)
+        moved = {
+            body
+            for item in self.nodes
+            for holder in (item, *nested_nodes(item))
+            for body in subgraphs_of(holder)
+        }
+        if moved.isdisjoint(subgraphs_of(node)):
+            detach(node)
         graph.remove(node, safe=True)
         for value in inputs:
             drop_unread(value)

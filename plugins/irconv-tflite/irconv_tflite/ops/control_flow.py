@@ -148,11 +148,11 @@ def loop(graph: GraphWriter, node: ir.Node) -> None:
     for value, tensor in zip(node.outputs[:carried], results[2:], strict=False):
         if value.name:
             graph.write(value, tensor)
-    for value, tensor in zip(
-        node.outputs[carried:], results[len(results) - len(stores) :], strict=True
+    for value, inner, tensor in zip(
+        node.outputs[carried:], scanned, results[len(results) - len(stores) :], strict=True
     ):
         if value.name:
-            graph.write(value, _filled(graph, tensor, results[0]))
+            graph.write(value, _filled(graph, tensor, results[0], graph.shape(inner)))
 
 
 def _most_steps(graph: GraphWriter, value: ir.Value | None) -> Tensor:
@@ -162,23 +162,37 @@ def _most_steps(graph: GraphWriter, value: ir.Value | None) -> Tensor:
 
 
 def _store(graph: GraphWriter, value: ir.Value, most: Tensor) -> Tensor:
-    """Return room for what a scan output is at every step."""
-    sizes = graph.static_shape(value)
+    """Return room for what a scan output is at every step.
+
+    Where its sizes and the number of steps are known it is a tensor of all steps; otherwise a
+    flat one that grows.
+    """
+    sizes = graph.shape(value)
     dtype = graph.dtype(value)
     steps = None if most.constant is None else int(most.constant.load())
-    if steps is not None and steps > _MOST_STEPS:
-        raise RefusalError(
-            "DYNAMIC_SHAPE",
-            "a loop without a bound collects outputs, and TFLite needs to know how many at most",
-            "give the loop the most steps that it may take",
-        )
+    if None in sizes or (steps is not None and steps > _MOST_STEPS):
+        if sizes.count(None) > 1:
+            raise RefusalError(
+                "DYNAMIC_SHAPE",
+                "a loop collects outputs with more than one dynamic dimension",
+                "bind the dimensions with --shape",
+            )
+        return _empty(graph, dtype)
+    known = tuple(dim or 0 for dim in sizes)
     if steps is not None:
-        return graph.constant(np.zeros((max(steps, 0), *sizes), dtype))
+        return graph.constant(np.zeros((max(steps, 0), *known), dtype))
     count = graph.reshape(graph.cast(most, "int32"), [1])
-    rest = graph.constant(np.array(sizes, np.int32))
-    shape = graph.op("CONCATENATION", [count, rest], (1 + len(sizes),), axis=0)
+    rest = graph.constant(np.array(known, np.int32))
+    shape = graph.op("CONCATENATION", [count, rest], (1 + len(known),), axis=0)
     zero = graph.constant(np.zeros((), dtype))
-    return graph.op("FILL", [shape, zero], (None, *sizes), dtype)
+    return graph.op("FILL", [shape, zero], (None, *known), dtype)
+
+
+def _empty(graph: GraphWriter, dtype: str) -> Tensor:
+    """Return a vector of no elements, which counts as one of any length."""
+    one = graph.constant(np.zeros(1, dtype))
+    bounds = [graph.constant(np.zeros(1, np.int32), name="none") for _ in range(2)]
+    return graph.op("SLICE", [one, *bounds], (None,))
 
 
 def _write_body(writer: GraphWriter, body: ir.Graph, carried: int, extra: Sequence[Tensor]) -> None:
@@ -205,8 +219,12 @@ def _write_body(writer: GraphWriter, body: ir.Graph, carried: int, extra: Sequen
 
 
 def _updated(writer: GraphWriter, store: Tensor, value: Tensor, place: Tensor) -> Tensor:
-    """Write one step's value into its place."""
+    """Write one step's value into its place, or behind the others."""
     assert store.shape is not None
+    if store.shape == (None,):
+        everything = writer.constant(np.array([-1], np.int32))
+        flat = writer.op("RESHAPE", [value, everything], (None,))
+        return writer.op("CONCATENATION", [store, flat], (None,), axis=0)
     rank = len(store.shape)
     row = writer.reshape(value, [1, *(dim or 0 for dim in store.shape[1:])])
     if rank > 1:
@@ -230,14 +248,15 @@ def _condition(
     return writer.subgraph
 
 
-def _filled(graph: GraphWriter, store: Tensor, steps: Tensor) -> Tensor:
+def _filled(graph: GraphWriter, store: Tensor, steps: Tensor, row: Shape) -> Tensor:
     """Return the part of a scan output that the loop has written."""
     assert store.shape is not None
-    rank = len(store.shape)
-    count = graph.reshape(graph.cast(steps, "int32"), [1])
-    sizes = count
+    rank = 1 + len(row)
+    sizes = count = graph.reshape(graph.cast(steps, "int32"), [1])
     if rank > 1:
-        rest = graph.constant(np.array(store.shape[1:], np.int32))
+        rest = graph.constant(np.array([-1 if dim is None else dim for dim in row], np.int32))
         sizes = graph.op("CONCATENATION", [count, rest], (rank,), axis=0)
+    if store.shape == (None,):
+        return graph.op("RESHAPE", [store, sizes], (None, *row))
     begin = graph.constant(np.zeros(rank, np.int32))
-    return graph.op("SLICE", [store, begin, sizes], (None, *store.shape[1:]))
+    return graph.op("SLICE", [store, begin, sizes], (None, *row))

@@ -18,6 +18,7 @@ from irconv_tflite.ops.elementwise import binary
 from irconv_tflite.ops.kinds import FLOAT, compute_dtype
 from irconv_tflite.ops.reduction import reduce_over
 from irconv_tflite.ops.registry import NHWC, emits
+from irconv_tflite.ops.shapes import shape_of
 from irconv_tflite.ops.window import (
     Window,
     channels_first,
@@ -169,8 +170,10 @@ def _corrected(
     counts_padding: bool,
     plain: bool,
 ) -> Tensor:
-    explicit = _explicit(window, x)
     assert x.shape is not None
+    if plain and not counts_padding and None in x.shape[1:-1]:
+        return _by_counted(graph, x, replace(window, same=False))
+    explicit = _explicit(window, x)
     factor = _count_factor(node, explicit, x.shape[1:-1], counts_padding=counts_padding)
     if plain:
         result = _flat(graph, x, explicit, "AVERAGE_POOL_2D", None)
@@ -182,6 +185,20 @@ def _corrected(
     if factor is None:
         return result
     return binary(graph, "MUL", result, graph.constant(factor[..., None]))
+
+
+def _by_counted(graph: GraphWriter, x: Tensor, window: Window) -> Tensor:
+    """Divide by the average of ones, which is what of each window lies inside the tensor."""
+    assert x.shape is not None
+    rank = len(x.shape)
+    inside = [0, *[1] * (rank - 2), 0]
+    sizes = binary(graph, "MUL", shape_of(graph, x), graph.constant(np.array(inside, np.int32)))
+    outside = graph.constant(np.array([1 - item for item in inside], np.int32))
+    sizes = binary(graph, "ADD", sizes, outside)
+    shape = (1, *x.shape[1:-1], 1)
+    ones = graph.op("FILL", [sizes, graph.constant(np.float32(1))], shape, "float32")
+    total, share = (_flat(graph, tensor, window, "AVERAGE_POOL_2D", None) for tensor in (x, ones))
+    return binary(graph, "DIV", total, share)
 
 
 def _count_factor(
