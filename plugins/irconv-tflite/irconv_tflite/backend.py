@@ -53,6 +53,8 @@ class TfliteBackend(Backend):
         precision: ``f16`` stores float32 constants in 16 bits; kernels still compute in float32.
         layout: ``nhwc`` gives inputs and outputs that the graph transposes anyway as NHWC.
         form: ``c-array`` writes C source with the same bytes beside the file.
+        quantize: ``dynamic-int8`` or ``weight-int8`` quantizes the written file by
+            ai-edge-quantizer. Models that hold QuantizeLinear need no option.
     """
 
     name: ClassVar[str] = "tflite"
@@ -61,6 +63,16 @@ class TfliteBackend(Backend):
     precision: Literal["f32", "f16"] = "f32"
     layout: Literal["source", "nhwc"] = "source"
     form: Literal["flatbuffer", "c-array"] = "flatbuffer"
+    quantize: Literal["none", "dynamic-int8", "weight-int8"] = "none"
+
+    def __post_init__(self) -> None:
+        """Check that the options go together.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        if self.quantize != "none" and self.precision != "f32":
+            raise ValueError("quantize= works on a float32 file; leave out precision=f16")
 
     def available(self) -> Availability:
         """LiteRT must be installed; it runs on every CPU."""
@@ -84,7 +96,9 @@ class TfliteBackend(Backend):
             "infer-shapes",
             "fold-constants",
             *_LOWERING,
+            "type-bodies",
             *_LOWERING,
+            "type-bodies",
             *_LOWERING,
             "convert-layout",
             "infer-shapes",
@@ -118,6 +132,11 @@ class TfliteBackend(Backend):
         half = self.precision == "f16"
         data = write_model(model, directory, half=half, channels_last=self.layout == "nhwc")
         notes = ["constants are stored in 16 bits, rounded"] if half else []
+        if self.quantize != "none":
+            from irconv_tflite.emit.quantizer import quantize_file
+
+            quantize_file(directory / MODEL, self.quantize)
+            notes.append(_QUANTIZED_NOTE)
         if self.form == "c-array":
             write_c_array(directory / MODEL, directory)
             notes.append(f"{HEADER} and {SOURCE} hold the bytes of {MODEL}, which was run")
@@ -138,6 +157,12 @@ class TfliteBackend(Backend):
         from irconv_tflite.runner import TfliteRunner
 
         return TfliteRunner(directory, artifact)
+
+
+_QUANTIZED_NOTE = (
+    "quantized by ai-edge-quantizer after emitting; outputs are judged against the unquantized "
+    "source, so publishing it may need --allow-mismatch"
+)
 
 
 def _caveats(model: ir.Model) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +48,27 @@ def use_integer_kernels(subgraph: Subgraph, integers: Mapping[Tensor, Tensor], n
         integers: For constants that were dequantized, the integers.
         names: Names of all tensors of the model.
     """
-    if not any(operator.code == "QUANTIZE" for operator in subgraph.operators):
-        return 0
-    _dequantize_later(subgraph, names)
-    return _Integers(subgraph, integers, names).replace()
+    count = 0
+    if any(operator.code == "QUANTIZE" for operator in subgraph.operators):
+        _dequantize_later(subgraph, names)
+        count = _Integers(subgraph, integers, names).replace()
+    _keep_packed(subgraph, integers)
+    return count
+
+
+def _keep_packed(subgraph: Subgraph, integers: Mapping[Tensor, Tensor]) -> None:
+    """Store constants of float32 kernels as their integers, read through DEQUANTIZE."""
+    unpacked: dict[Tensor, None] = {}
+    for operator in subgraph.operators:
+        for tensor in operator.inputs:
+            packed = integers.get(tensor) if tensor is not None else None
+            if tensor is not None and packed is not None and packed.dtype == "int8":
+                unpacked[tensor] = None
+    operators = []
+    for tensor in unpacked:
+        operators.append(Operator("DEQUANTIZE", [integers[tensor]], [tensor]))
+        tensor.constant = None
+    subgraph.operators = [*operators, *subgraph.operators]
 
 
 def _producers(subgraph: Subgraph) -> dict[Tensor, Operator]:
@@ -163,9 +179,8 @@ class _Integers:
         axis = _WEIGHTED[operator.code]
         assert packed.shape is not None
         scales = packed.quantization.scales
-        if len(scales) not in (1, packed.shape[axis]):
+        if len(scales) > 1 and packed.quantization.axis != axis:
             return None
-        packed.quantization = replace(packed.quantization, axis=axis if len(scales) > 1 else 0)
         dtype = "int64" if first.dtype == "int16" and operator.code in _WIDE_BIAS else "int32"
         return [first, packed, self._bias(bias, first, packed, packed.shape[axis] or 0, dtype)]
 

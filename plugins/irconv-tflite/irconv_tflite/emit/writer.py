@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -207,9 +208,11 @@ class GraphWriter:
         )
         packed = self.integers.get(tensor)
         if moves and packed is not None:
-            moved = self.derived(packed, function, shape)
-            moved.quantization = packed.quantization
-            self.keep_integers(result, moved)
+            axis = _moved_axis(packed, function)
+            if axis is not None and packed.quantization is not None:
+                moved = self.derived(packed, function, shape)
+                moved.quantization = replace(packed.quantization, axis=axis)
+                self.keep_integers(result, moved)
         return result
 
     def keep_integers(self, tensor: Tensor, packed: Tensor) -> None:
@@ -320,6 +323,27 @@ class GraphWriter:
             rank = None if tensor.shape is None else len(tensor.shape)
             target = self.op("SHAPE", [tensor], (rank,), "int32", outType="int32")
         return self.op("RESHAPE", [tensor, target], tensor.shape)
+
+
+def _moved_axis(packed: Tensor, function: Callable[[Array], Array]) -> int | None:
+    """Return where a function that moves elements puts the dimension with one scale an index.
+
+    It is found by moving the indices of that dimension themselves; None where they do not end
+    up along one dimension.
+    """
+    assert packed.quantization is not None
+    count = len(packed.quantization.scales)
+    if count == 1:
+        return 0
+    shape = _sizes(packed.shape or ())
+    spread = [1] * len(shape)
+    spread[packed.quantization.axis] = count
+    moved = function(np.broadcast_to(np.arange(count).reshape(spread), shape))
+    for axis, size in enumerate(moved.shape):
+        along = np.arange(size).reshape([-1 if i == axis else 1 for i in range(moved.ndim)])
+        if size == count and (moved == along).all():
+            return axis
+    return None
 
 
 def _sizes(shape: Shape) -> tuple[int, ...]:
