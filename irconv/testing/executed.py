@@ -347,8 +347,8 @@ def _artifact_problems(document: dict[str, Any], directory: Path) -> list[str]:
     if artifact.to_json() != document:
         problems.append("it is another one after to_json and from_json")
     main = Path(artifact.main)
-    if main.is_absolute() or ".." in main.parts or not (directory / main).is_file():
-        problems.append(f"main is {artifact.main!r}, which is no file of the directory")
+    if main.is_absolute() or ".." in main.parts or not (directory / main).exists():
+        problems.append(f"main is {artifact.main!r}, which is not in the directory")
     links = [path.name for path in directory.rglob("*") if path.is_symlink()]
     problems += [f"{name} is a link" for name in links]
     if artifact.precision not in typing.get_args(Precision):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +68,7 @@ def write_package(
     """
     coremltools = load_coremltools()
     half = backend.precision == "f16"
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    with _own_scratch(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         if backend.shapes == "functions" and _has_ranges(model, request):
             program, functions = write_functions(
@@ -94,6 +96,18 @@ def write_package(
             "coremltools": importlib.metadata.version("coremltools"),
         },
     )
+
+
+@contextlib.contextmanager
+def _own_scratch() -> Iterator[None]:
+    """Make coremltools keep its temporary packages in a folder that goes with them."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="irconv-coreml-") as scratch:
+        tempfile.tempdir = scratch
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _has_ranges(model: ir.Model, request: EmitRequest) -> bool:

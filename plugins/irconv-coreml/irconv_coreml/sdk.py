@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def load_coremltools() -> Any:
     """Return the module ``coremltools``; its log shows errors only."""
     if "coremltools" not in sys.modules:
         logging.getLogger("coremltools").setLevel(logging.CRITICAL)
-        with _hidden(_HIDDEN), warnings.catch_warnings():
+        with _hidden(_HIDDEN), _same_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import coremltools
     import coremltools
@@ -42,3 +43,15 @@ def _hidden(modules: tuple[str, ...]) -> Iterator[None]:
     finally:
         for module in absent:
             del sys.modules[module]
+
+
+@contextlib.contextmanager
+def _same_environment() -> Iterator[None]:
+    """Take back what importing coremltools sets for TensorFlow's log."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)

@@ -206,24 +206,23 @@ def _bitwise_not(site: Site) -> Var:
 
 @emits("BitShift", wraps=True)
 def _bit_shift(site: Site) -> Var:
-    """ONNX BitShift: times, or rounded down over, a power of two.
+    """ONNX BitShift: times, or rounded down over, two powers of two that make up the shift.
 
-    Shifts by less than 0, or by as many bits as the dtype has, leave nothing but the sign.
+    One power would not fit for a shift by 31. Shifts by less than 0, or by as many bits as the
+    dtype has, leave nothing but the sign.
     """
     mb, x, amount = site.mb, site[0], site[1]
-    bits = site.out_dtype().itemsize * 8
+    bits = min(site.out_dtype().itemsize * 8, 32)
     inside = mb.logical_and(
-        x=mb.greater_equal(x=amount, y=np.int32(0)),
-        y=mb.less(x=amount, y=np.int32(min(bits, _INT32_SHIFTS))),
+        x=mb.greater_equal(x=amount, y=np.int32(0)), y=mb.less(x=amount, y=np.int32(bits))
     )
-    power = mb.pow(x=np.int32(2), y=mb.select(cond=inside, a=amount, b=np.int32(0)))
-    if site.text("direction", "") == "LEFT":
-        return mb.mul(x=mb.mul(x=x, y=power), y=mb.cast(x=inside, dtype="int32"))
+    whole = mb.select(cond=inside, a=amount, b=np.int32(0))
+    half = mb.floor_div(x=whole, y=np.int32(2))
+    powers = [mb.pow(x=np.int32(2), y=part) for part in (half, mb.sub(x=whole, y=half))]
     kept = mb.cast(x=inside, dtype="int32")
+    if site.text("direction", "") == "LEFT":
+        return mb.mul(x=mb.mul(x=mb.mul(x=x, y=powers[0]), y=powers[1]), y=kept)
+    shifted = mb.floor_div(x=mb.floor_div(x=x, y=powers[0]), y=powers[1])
     sign = mb.mul(x=mb.cast(x=mb.less(x=x, y=np.int32(0)), dtype="int32"), y=np.int32(-1))
-    shifted = mb.mul(x=mb.floor_div(x=x, y=power), y=kept)
-    return mb.add(x=shifted, y=mb.mul(x=sign, y=mb.sub(x=np.int32(1), y=kept)))
-
-
-_INT32_SHIFTS = 31
-"""Shifts by 31 and more leave nothing of a number that int32 holds."""
+    rest = mb.mul(x=sign, y=mb.sub(x=np.int32(1), y=kept))
+    return mb.add(x=mb.mul(x=shifted, y=kept), y=rest)
