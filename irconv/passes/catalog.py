@@ -13,6 +13,7 @@ from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.decompose.recurrent import DecomposeRecurrent
 from irconv.passes.decompose.resampling import DecomposeResampling
 from irconv.passes.decompose.scan import DecomposeScan
+from irconv.passes.decompose.sequences import DecomposeSequences
 from irconv.passes.decompose.signal import DecomposeSignal
 from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
@@ -45,6 +46,7 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeRecurrent,
     DecomposeResampling,
     DecomposeScan,
+    DecomposeSequences,
     DecomposeSignal,
     DecomposeVision,
     UnrollLoops,
