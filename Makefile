@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint docs bench conformance clean
+.PHONY: demo test test-fast lint docs bench conformance zoo clean
 
 $(STAMP): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,9 +35,13 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/big_model.py
+	$(BIN)/python benchmarks/targets.py
 
 conformance: $(STAMP)
 	$(BIN)/python tests/conformance/run.py
+
+zoo: $(STAMP)
+	$(BIN)/python benchmarks/zoo.py --write
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 HEAVY = {
-    "ml_dtypes", "networkx", "numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "openvino",
-    "psutil", "rich", "sympy", "tensorrt_rtx", "torch",
+    "ai_edge_litert", "ai_edge_quantizer", "coremltools", "executorch", "flatbuffers", "ml_dtypes",
+    "networkx", "numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "openvino", "psutil",
+    "rich", "sympy", "tensorrt_rtx", "torch",
 }  # fmt: skip
 
 

@@ -6,19 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 import irconv
+from architectures.shapes import shape_options
 from irconv.errors import BackendError, ExitCode, IrconvError, UnsupportedError
 from irconv.results import TargetResult
-from irconv.runtime.values import load_samples
 from irconv.spec import parse_spec
 
-__all__ = ["compile_for", "shape_options"]
+__all__ = ["compile_for"]
 
 _MIB = 1 << 20
-_FEW = ("batch", "rows")
-_MOST_OF_FEW, _MOST = 8, 64
 
 
 def compile_for(path: Path, targets: list[str], seconds: float) -> dict[str, dict[str, Any]]:
@@ -47,20 +43,6 @@ def compile_for(path: Path, targets: list[str], seconds: float) -> dict[str, dic
         except IrconvError as error:
             return {parse_spec(text).name: {"status": _failure(error)} for text in targets}
         return {parse_spec(entry.target).name: _record(entry) for entry in result.targets}
-
-
-def shape_options(path: Path) -> list[str]:
-    """Return a ``--shape`` option for each named dimension, best at the first sample's size."""
-    inputs = onnx.load(path, load_external_data=False).graph.input
-    sample = load_samples(path.with_suffix(".npz"))[0]
-    sizes = {
-        dim.dim_param: sample[value.name].shape[axis]
-        for value in inputs
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
-        if dim.dim_param
-    }
-    limits = {name: _MOST_OF_FEW if name in _FEW else _MOST for name in sizes}
-    return [f"{name}=1..{max(size, limits[name])}@{size}" for name, size in sizes.items()]
 
 
 def _record(result: TargetResult) -> dict[str, Any]:

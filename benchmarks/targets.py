@@ -1,0 +1,240 @@
+"""What each target costs and gives on ResNet-18, MobileNetV2 and a BERT of six layers.
+
+Usage: ``python benchmarks/targets.py [--target tflite] [--model mbv2] [--rounds 5] [--json FILE]``
+
+For every model and target, at float32: seconds to legalize and to emit, the peak memory of the
+process that emits, the largest difference from ONNX Runtime on the source, the artifact's size,
+and, where the artifact itself runs here, its latency. Emitting happens in a fresh process after
+one tiny model, so that the time of importing an SDK is not counted. Latencies are taken in turn,
+a few runs of every target a round, each target in a process of its own. The models are those of
+``benchmarks/zoo.py``, generated on first use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from irconv.backends.base import Artifact, EmitRequest
+from irconv.errors import IrconvError, UnsupportedError
+from irconv.graph.reading.load import load_model
+from irconv.graph.serialize import save_model
+from irconv.passes.base import PassContext
+from irconv.passes.manager import PassManager
+from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.plugins import load_registry
+from irconv.runtime.onnxruntime import OnnxRuntimeRunner
+from irconv.runtime.values import load_samples, save_samples
+from irconv.shapes import DimRange, parse_shapes
+from irconv.spec import parse_spec
+from irconv.worker import Worker
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parent / ".cache" / "zoo"
+MODELS = ("resnet18-static", "mbv2-static", "bert6-static", "bert6-dynamic")
+SPECS = ("onnx", "openvino", "tflite", "coreml", "torchscript", "trt{sm=89}")
+_TINY = '<ir_version: 9, opset_import: ["": 18]> g (float[1, 2] x) => (float[1, 2] y) {y = Relu(x)}'
+_MIB = 1 << 20
+
+
+def main() -> int:
+    """Measure what the command line asks for, print a table, and write it as JSON."""
+    options = _parse()
+    if options.emit:
+        print(json.dumps(_emit(*options.emit)))
+        return 0
+    table: dict[str, Any] = {}
+    for model in options.model or MODELS:
+        path = options.cache / f"{model}.onnx"
+        if not path.exists():
+            _generate(model, options.cache)
+        table[model] = measure(path, options.target or list(SPECS), options.rounds, options.runs)
+    if options.json:
+        options.json.write_text(json.dumps(table, indent=1) + "\n")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", action="append", help="spec of a target; may be repeated")
+    parser.add_argument("--model", action="append", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where the models are kept")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5, help="timed runs of each target a round")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--emit", nargs=4, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _generate(model: str, cache: Path) -> None:
+    name, form = model.rsplit("-", 1)
+    command = [sys.executable, HERE / "zoo.py", "--generate", f"--{form}", "--only", f"^{name}$"]
+    subprocess.run([*command, "--cache", cache], check=True)
+
+
+def measure(path: Path, targets: list[str], rounds: int, runs: int) -> dict[str, Any]:
+    """Return the figures of one model by target, and print them as they come."""
+    feeds = path.with_suffix(".npz")
+    sample = load_samples(feeds)[0]
+    with OnnxRuntimeRunner(path) as runner:
+        expected = runner.run(sample)
+    figures: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-targets-")))
+        save_samples(scratch / "feeds.npz", [sample])
+        timed: dict[str, Worker] = {}
+        for number, target in enumerate(targets):
+            folder = scratch / str(number)
+            folder.mkdir()
+            try:
+                record, artifact = _build(path, target, folder)
+                worker = stack.enter_context(
+                    Worker("irconv.runtime.service:BackendService", {"target": target})
+                )
+                worker.call("open", directory=str(folder / "artifact"), artifact=artifact)
+                outputs = folder / "outputs.npz"
+                worker.call("run", feeds=str(scratch / "feeds.npz"), outputs=str(outputs))
+                level = worker.call("describe")["level"]
+            except UnsupportedError as error:
+                codes = sorted({diagnostic.code for diagnostic in error.diagnostics})
+                figures[target] = {"refused": codes}
+                continue
+            except IrconvError as error:
+                figures[target] = {"failed": str(error)}
+                continue
+            record["level"] = level
+            record["max_error"] = _largest_error(load_samples(outputs)[0], expected)
+            figures[target] = record
+            if level == "artifact":
+                timed[target] = worker
+        for target, seconds in _latencies(timed, scratch / "feeds.npz", rounds, runs).items():
+            figures[target]["latency_ms"] = seconds
+    _print(path.stem, figures)
+    return figures
+
+
+def _build(path: Path, target: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Legalize here and emit in a process of its own; return the figures and the artifact."""
+    registry = load_registry()
+    backend = registry.build_backend(parse_spec(target))
+    shapes = _shapes(path)
+    manager = PassManager(resolve_pipeline(registry, 2), max_rounds=MAX_ROUNDS)
+    model = manager.run(load_model(path).model, PassContext(shapes=shapes)).model
+    start = time.perf_counter()
+    context = PassContext(abilities=backend.abilities(), shapes=shapes)
+    passes = build_pipeline(registry, backend.legalization())
+    model = PassManager(passes, strict=True).run(model, context).model
+    diagnostics = backend.check(model, shapes)
+    if diagnostics:
+        raise UnsupportedError(target, diagnostics)
+    legalize = time.perf_counter() - start
+    legalized = folder / "legalized"
+    legalized.mkdir()
+    save_model(model, legalized / "model.onnx")
+    (folder / "artifact").mkdir()
+    command = [sys.executable, __file__, "--emit", target, str(legalized / "model.onnx")]
+    texts = ",".join(f"{name}={extent}" for name, extent in shapes.items())
+    done = subprocess.run(
+        [*command, str(folder / "artifact"), texts], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise IrconvError(done.stderr.strip().splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    size = sum(file.stat().st_size for file in (folder / "artifact").rglob("*") if file.is_file())
+    figures = {
+        "legalize_s": round(legalize, 2),
+        "emit_s": round(result["seconds"], 2),
+        "peak_mib": round(result["peak"] / _MIB),
+        "model_mib": round(path.stat().st_size / _MIB),
+        "size_mb": round(size / 1e6, 1),
+    }
+    return figures, result["artifact"]
+
+
+def _emit(target: str, path: str, directory: str, shapes: str) -> dict[str, Any]:
+    """Emit a legalized model, after a tiny one, and return time, memory and the artifact."""
+    backend = load_registry().build_backend(parse_spec(target))
+    with tempfile.TemporaryDirectory(prefix="irconv-targets-") as scratch:
+        tiny = Path(scratch, "tiny.onnx")
+        onnx.save(onnx.parser.parse_model(_TINY), tiny)
+        place = Path(scratch, "artifact")
+        place.mkdir()
+        backend.emit(load_model(tiny).model, place, EmitRequest())
+    start = time.perf_counter()
+    artifact: Artifact = backend.emit(
+        load_model(Path(path)).model, Path(directory), EmitRequest(parse_shapes([shapes]))
+    )
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "peak": _peak_bytes(), "artifact": artifact.to_json()}
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that was resident since this program was loaded (Linux).
+
+    ``ru_maxrss`` would count the parent that forked it as well.
+    """
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def _shapes(path: Path) -> dict[str, DimRange]:
+    sys.path.insert(0, str(HERE))
+    from architectures.shapes import shape_options
+
+    return parse_shapes(shape_options(path))
+
+
+def _largest_error(actual: Any, expected: Any) -> float:
+    errors = [
+        np.abs(np.asarray(actual[name], np.float64) - np.asarray(value, np.float64)).max()
+        for name, value in expected.items()
+    ]
+    return float(max(errors))
+
+
+def _latencies(
+    workers: dict[str, Worker], feeds: Path, rounds: int, runs: int
+) -> dict[str, list[float]]:
+    """Return least and median milliseconds by target; the targets take turns."""
+    seconds: dict[str, list[float]] = {target: [] for target in workers}
+    for _ in range(rounds):
+        for target, worker in workers.items():
+            seconds[target] += worker.call("time", feeds=str(feeds), runs=runs, warmup=2)
+    return {
+        target: [round(1e3 * min(taken), 2), round(1e3 * statistics.median(taken), 2)]
+        for target, taken in seconds.items()
+    }
+
+
+def _print(model: str, figures: dict[str, Any]) -> None:
+    print(
+        f"\n{model}\n| target | level | legalize s | emit s | peak MiB | MB | error | ms min/med |"
+    )
+    for target, record in figures.items():
+        if "level" not in record:
+            print(f"| {target} | {record} |")
+            continue
+        latency = "/".join(map(str, record.get("latency_ms", ["-"])))
+        print(
+            f"| {target} | {record['level']} | {record['legalize_s']} | {record['emit_s']} "
+            f"| {record['peak_mib']} | {record['size_mb']} | {record['max_error']:.1e} "
+            f"| {latency} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
