@@ -101,13 +101,17 @@ def _constants(block: Block) -> Iterator[Array]:
 
 
 def _decompress(operation: Operation, values: Mapping[str, MilValue]) -> dict[str, MilValue]:
+    """Return what a compressed constant unpacks to; nothing where running it will fail."""
     definition = lookup(operation.kind)
     if definition is None:
         return {}
     arguments = {key: const.value for key, const in operation.attributes.items() if key != "name"}
-    for name, bindings in operation.inputs.items():
-        (binding,) = bindings
-        arguments[name] = binding.value if isinstance(binding, Constant) else values[binding]
-    result = definition.compute(arguments)
-    results = result if isinstance(result, tuple) else (result,)
-    return dict(zip((output.name for output in operation.outputs), results, strict=True))
+    try:
+        for name, bindings in operation.inputs.items():
+            (binding,) = bindings
+            arguments[name] = binding.value if isinstance(binding, Constant) else values[binding]
+        result = definition.compute(arguments)
+        results = result if isinstance(result, tuple) else (result,)
+        return dict(zip((output.name for output in operation.outputs), results, strict=True))
+    except (ValueError, TypeError, KeyError, IndexError):
+        return {}

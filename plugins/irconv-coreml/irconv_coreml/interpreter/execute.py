@@ -17,7 +17,7 @@ __all__ = ["Context", "check_operations", "run_function"]
 
 _WHERE = "reference interpreter of ML Programs"
 _OPSET = "CoreML"
-_INLINE = {"const"}
+_CONSTANT = "const"
 
 
 def check_operations(function: Function) -> None:
@@ -53,8 +53,9 @@ def _operations(block: Block) -> Iterator[Operation]:
 
 def _explain(operation: Operation, opset: int) -> tuple[str, str]:
     kind = operation.kind
-    if kind in _INLINE:
-        return kind, ""
+    if kind == _CONSTANT:
+        whole = "val" in operation.attributes and len(operation.outputs) == 1
+        return kind, "" if whole else "it has not one value and one output"
     if kind in REFUSED:
         return kind, REFUSED[kind]
     definition = lookup(kind)
@@ -136,6 +137,8 @@ def run_function(function: Function, arguments: Mapping[str, MilValue]) -> dict[
 
 def _run_block(block: Block, arguments: Sequence[MilValue], parent: _Scope) -> list[MilValue]:
     scope = _Scope(parent.opset, parent)
+    if len(arguments) != len(block.inputs):
+        raise _failure(f"a block takes {len(block.inputs)} values and is given {len(arguments)}")
     for name, value in zip(block.inputs, arguments, strict=True):
         scope.bind(name, value, "the enclosing operation")
     dead_after = _last_uses(block)
@@ -175,7 +178,7 @@ def _run_operation(operation: Operation, scope: _Scope) -> None:
     producer = (
         f"{operation.kind} {operation.outputs[0].name!r}" if operation.outputs else (operation.kind)
     )
-    if operation.kind == "const":
+    if operation.kind == _CONSTANT:
         scope.bind(operation.outputs[0], operation.attributes["val"].value, producer)
         return
     definition = lookup(operation.kind)
