@@ -41,7 +41,7 @@ def to_float4(x: Tensor) -> Tensor:
     middle = torch.round(size)
     large = torch.round(size / 2.0) * 2.0
     value = torch.where(size < 2.0, small, torch.where(size < 4.0, middle, large))
-    value = torch.where(torch.isnan(x), torch.full_like(x, 6.0), value)
+    value = torch.where(torch.isnan(x), torch.zeros_like(x), value)
     return torch.copysign(value, x)
 
 
