@@ -143,6 +143,8 @@ class GraphWriter:
         if tensor is None:
             data = constant_tensor(value)
             tensor = self.placeholder(value) if data is None else self._initializer(value, data)
+        if tensor.shape is None and value.shape is not None:
+            tensor.shape = self.shape(value)
         return self.cast(tensor, dtype) if dtype else tensor
 
     def write(self, value: ir.Value, tensor: Tensor) -> None:

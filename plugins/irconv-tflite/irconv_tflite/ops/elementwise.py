@@ -10,7 +10,7 @@ import onnx_ir as ir
 from irconv_tflite.emit.graph import Tensor
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.writer import GraphWriter
-from irconv_tflite.ops.attributes import int_attribute, text_attribute
+from irconv_tflite.ops.attributes import int_attribute
 from irconv_tflite.ops.integer_division import divide_int64
 from irconv_tflite.ops.kinds import (
     FLOAT,
@@ -195,23 +195,3 @@ def bitwise_not(graph: GraphWriter, node: ir.Node) -> None:
         x = graph.read(node.inputs[0], "int64")
         result = binary(graph, "SUB", graph.constant(np.int64(-1)), x)
     graph.write(node.outputs[0], result)
-
-
-@emits("BitShift")
-def bit_shift(graph: GraphWriter, node: ir.Node) -> None:
-    """ONNX BitShift: RIGHT_SHIFT; to the left MUL by a power of two."""
-    dtype = graph.dtype(node.inputs[0])
-    if dtype not in ("uint8", "uint16", "uint32"):
-        raise RefusalError(
-            "UNSUPPORTED_DTYPE",
-            f"LiteRT has no shift of {dtype}",
-            "convert that part of the model to uint32 or a narrower dtype",
-        )
-    if text_attribute(node, "direction", "") == "RIGHT":
-        left, right = (graph.read(value) for value in node.inputs)
-        graph.write(node.outputs[0], binary(graph, "RIGHT_SHIFT", left, right))
-        return
-    left = graph.read(node.inputs[0], "int64")
-    exponent = graph.read(node.inputs[1], "float32")
-    factor = binary(graph, "POW", graph.constant(np.float32(2)), exponent)
-    graph.write(node.outputs[0], binary(graph, "MUL", left, graph.cast(factor, "int64")))
