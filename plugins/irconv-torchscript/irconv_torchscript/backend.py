@@ -89,9 +89,13 @@ class TorchscriptBackend(Backend):
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.pt`` or ``model.pt2``."""
+        from irconv.errors import UnsupportedError
         from irconv.verify.precision import model_precision
         from irconv_torchscript.emit import write_exported, write_scripted
 
+        diagnostics = self.check(model, request.shapes)
+        if diagnostics:
+            raise UnsupportedError(self.name, diagnostics, where="check")
         if self.form == "pt2":
             main, interface = write_exported(model, directory, request.shapes)
         else:

@@ -138,17 +138,16 @@ def build_loop(site: Site) -> tuple[Any, ...]:
     parameters = [f"{name}: {_type(value)}" for name, value in zip(state, given, strict=True)]
     parameters += [f"{name}: {_type(value)}" for name, value in zip(outer, captured, strict=True)]
     results = [*state, *(f"n{index}" for index in range(len(scanned)))]
+    head = ", ".join(["self", "trips: Tensor | None", "start: Tensor | None", *parameters])
+    handed = ", ".join(["torch.tensor(index)", "torch.tensor(going)", *state, *outer])
     lines = [
-        f"def forward({', '.join(['self', 'trips: Tensor | None', 'start: Tensor | None', *parameters])})"
-        f" -> {_result(site.node.outputs)}:",
+        f"def forward({head}) -> {_result(site.node.outputs)}:",
         "    limit = loops.limit(trips)",
         "    going = loops.first(start)",
         "    index = 0",
         *(f"    {name}: list[Tensor] = []" for name in stacks),
         "    while going and index < limit:",
-        f"        {', '.join(['keep', *results])} = self.body("
-        + ", ".join(["torch.tensor(index)", "torch.tensor(going)", *state, *outer])
-        + ")",
+        f"        {', '.join(['keep', *results])} = self.body({handed})",
         *(f"        {name}.append(n{index})" for index, name in enumerate(stacks)),
         "        going = bool(keep)",
         "        index += 1",

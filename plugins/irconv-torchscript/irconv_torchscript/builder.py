@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import keyword
 import re
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,17 +85,17 @@ class GraphBuilder:
         node = self.fx.placeholder(name, type_expr=kind)
         if is_body or kind is not self._torch.Tensor or not self._crosses(value):
             return node
-        return self.call("dtypes.from_interface", node, self.dtype(CARRIERS[value.dtype]))
+        return self.call("dtypes.from_interface", node, self.dtype(CARRIERS[_dtype(value)]))
 
     def _output(self, value: ir.Value, *, is_body: bool) -> Node:
         node = self.tensor(value)
         if is_body or not isinstance(value.type, ir.TensorType) or not self._crosses(value):
             return node
-        return self.call("dtypes.to_interface", node, self.dtype(INTERFACE[value.dtype]))
+        return self.call("dtypes.to_interface", node, self.dtype(INTERFACE[_dtype(value)]))
 
     @staticmethod
     def _crosses(value: ir.Value) -> bool:
-        return value.dtype in CARRIERS and CARRIERS[value.dtype] != INTERFACE[value.dtype]
+        return CARRIERS.get(_dtype(value)) != INTERFACE.get(_dtype(value))
 
     def _emit(self, node: ir.Node) -> None:
         entry = lookup(node)
@@ -192,9 +193,13 @@ class GraphBuilder:
         return name
 
 
+def _dtype(value: ir.Value) -> ir.DataType:
+    return value.dtype or ir.DataType.UNDEFINED
+
+
 def _result_type(outputs: Sequence[ir.Value]) -> Any:
     kinds = tuple(annotation(value) for value in outputs)
-    return kinds[0] if len(kinds) == 1 else tuple[kinds]
+    return kinds[0] if len(kinds) == 1 else types.GenericAlias(tuple, kinds)
 
 
 _UNPACKED = 8

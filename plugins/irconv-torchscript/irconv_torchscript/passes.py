@@ -1,4 +1,4 @@
-"""The plugin's own pass: what has no builder, by the function bodies of the ONNX standard."""
+"""The plugin's own pass: what has no builder, by function bodies and decompositions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ __all__ = ["LegalizeTorchscript"]
 class LegalizeTorchscript(Pass):
     """Replace each node that no torch operator computes by its function body.
 
-    The bodies are those of the ONNX standard, so the meaning stays. A node without a body stays,
-    and is refused later by name.
+    The bodies are those of the ONNX standard, so the meaning stays. What has no body is made of
+    simpler operators by the shared decompositions; a node for which there is none stays, and is
+    refused later by name.
 
     Before::
 
@@ -43,9 +44,23 @@ class LegalizeTorchscript(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Expand what has no builder; linear in nodes."""
         from irconv.graph.function_bodies import expand_nodes
+        from irconv.passes.decompose.base import replace_nodes
+        from irconv.passes.decompose.resampling import DecomposeResampling
+        from irconv.passes.decompose.signal import DecomposeSignal
+        from irconv.passes.decompose.vision import DecomposeVision
         from irconv_torchscript.registry import refusal
 
         del context
+        rules = {**DecomposeResampling.rules, **DecomposeSignal.rules, **DecomposeVision.rules}
         expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok)
-        refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in stayed)
-        return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)
+        replaced = replace_nodes(model, rules, lambda node: not refusal(node).ok)
+        refusals = [
+            Refusal(node.name or "", node.op_type, why)
+            for node, why in stayed
+            if node.op_type not in rules
+        ]
+        return PassResult(
+            bool(expanded) or replaced.modified,
+            {"expanded": dict(Counter(expanded)), **replaced.details},
+            (*refusals, *replaced.refusals),
+        )

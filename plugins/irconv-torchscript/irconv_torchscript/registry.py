@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -82,6 +83,9 @@ def refusal(node: ir.Node) -> Support:
         reason = _dtype_refusal(value, entry.dtypes)
         if reason:
             return Support(False, "UNSUPPORTED_DTYPE", reason, _CONVERT)
+    reason = _mixture(node)
+    if reason:
+        return Support(False, "MIXED_DTYPES", reason, "bring its operands to one dtype by Cast")
     reason = entry.refuse(node) if entry.refuse else ""
     return Support(False, "UNSUPPORTED_FORM", reason, _EXPAND) if reason else Support(True)
 
@@ -94,3 +98,36 @@ def _dtype_refusal(value: ir.Value | None, allowed: frozenset[ir.DataType]) -> s
     if value.dtype in ANY:
         return f"torch computes this operator not on {name}"
     return f"torch has no tensors of {name}"
+
+
+def _mixture(node: ir.Node) -> str:
+    """Return which inputs differ in dtype though the operator's schema gives them one."""
+    found: dict[str, tuple[int, ir.DataType]] = {}
+    variables = _type_variables(node.op_type, node.domain)
+    for index, value in enumerate(node.inputs):
+        variable = variables[min(index, len(variables) - 1)] if variables else ""
+        if not variable or value is None or value.dtype in (None, ir.DataType.UNDEFINED):
+            continue
+        assert value.dtype is not None
+        first, dtype = found.setdefault(variable, (index, value.dtype))
+        if dtype != value.dtype:
+            return (
+                f"inputs {first} and {index} must have one dtype, and are "
+                f"{dtype.name.lower()} and {value.dtype.name.lower()}"
+            )
+    return ""
+
+
+@functools.cache
+def _type_variables(op_type: str, domain: str) -> tuple[str, ...]:
+    """Return the type variable of each input in the newest schema; empty for a fixed type."""
+    import onnx
+
+    try:
+        schema = onnx.defs.get_schema(op_type, domain=domain)
+    except onnx.defs.SchemaError:
+        return ()
+    return tuple(
+        "" if "(" in formal.type_str or not formal.is_homogeneous else formal.type_str
+        for formal in schema.inputs
+    )

@@ -147,8 +147,8 @@ class Site:
         """Call a method of the first argument."""
         return self.builder.fx.call_method(name, arguments, options)
 
-    def item(self, node: Node, index: int) -> Node:
-        """Return one item of a tuple or list."""
+    def item(self, node: Node, index: Any) -> Node:
+        """Return one item of a tuple or list, or a part of a tensor."""
         import operator
 
         return self.builder.fx.call_function(operator.getitem, (node, index))

@@ -106,8 +106,8 @@ def roi_align(
         roi_w, roi_h = x2 - x1, y2 - y1
         if not half_pixel:
             roi_w, roi_h = max(roi_w, 1.0), max(roi_h, 1.0)
-        rows = ratio if ratio > 0 else int(math.ceil(roi_h / height))
-        columns = ratio if ratio > 0 else int(math.ceil(roi_w / width))
+        rows = ratio if ratio > 0 else math.ceil(roi_h / height)
+        columns = ratio if ratio > 0 else math.ceil(roi_w / width)
         ys = (torch.arange(height * rows) + 0.5) * (roi_h / height / max(rows, 1)) + y1
         xs = (torch.arange(width * columns) + 0.5) * (roi_w / width / max(columns, 1)) + x1
         plane = x[int(batches[index].item())]

@@ -72,7 +72,7 @@ def gather_nd(x: Tensor, indices: Tensor, batch_dims: int) -> Tensor:
         slices *= size
     flat = _flat_positions(named, indices).reshape([batches, -1])
     flat = flat + (torch.arange(batches) * slices).unsqueeze(1)
-    rows = x.reshape([batches * slices] + inner)
+    rows = x.reshape([batches * slices] + inner)  # noqa: RUF005
     return rows.index_select(0, flat.reshape([-1])).reshape(outer + inner)
 
 

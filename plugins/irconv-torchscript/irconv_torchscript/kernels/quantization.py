@@ -118,7 +118,7 @@ def _convolve(
         x = F.pad(x, order)
     none: list[int] = []
     for _ in range(space):
-        none.append(0)  # noqa: PERF401
+        none.append(0)
     return torch.convolution(x, weight, None, strides, none, dilations, False, none, group)
 
 

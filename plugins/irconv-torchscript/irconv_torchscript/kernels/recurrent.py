@@ -156,10 +156,8 @@ def gru(
             both = _activate(own[:, : 2 * size] + past, names[f], alphas[f], betas[f], clip)
             update, reset = both[:, :size], both[:, size:]
             kernel, offset = recurrence[:, 2 * size :], rb[2 * size :]
-            if linear:
-                inner = reset * (h @ kernel + offset)
-            else:
-                inner = (reset * h) @ kernel + offset
+            after = reset * (h @ kernel + offset)
+            inner = after if linear else (reset * h) @ kernel + offset
             candidate = _activate(own[:, 2 * size :] + inner, names[g], alphas[g], betas[g], clip)
             new = (1.0 - update) * candidate + update * h
             live = _live(lengths, step, h)

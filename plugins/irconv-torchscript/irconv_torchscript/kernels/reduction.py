@@ -148,11 +148,10 @@ def running(x: Tensor, axis: int, exclusive: bool, reverse: bool, product: bool)
             else (torch.zeros_like(x.narrow(axis, 0, 1)))
         )
         x = torch.cat([first, x.narrow(axis, 0, x.size(axis) - 1)], axis)
-    if product:
-        x = torch.cumprod(x, axis, dtype=x.dtype)
-    else:
-        x = torch.cumsum(x, axis, dtype=x.dtype)
-    return torch.flip(x, [axis]) if reverse else x
+    total = (
+        torch.cumprod(x, axis, dtype=x.dtype) if product else (torch.cumsum(x, axis, dtype=x.dtype))
+    )
+    return torch.flip(total, [axis]) if reverse else total
 
 
 def top_k(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:

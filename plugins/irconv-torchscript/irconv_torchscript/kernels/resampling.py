@@ -64,7 +64,7 @@ def _resize_axis(
         return x.index_select(axis, place)
     reach = 1.0 if kind == "linear" else 2.0
     narrow = min(scale, 1.0) if antialias else 1.0
-    first = int(math.floor(-reach / narrow)) + 1
+    first = math.floor(-reach / narrow) + 1
     base = torch.floor(position)
     total = torch.zeros_like(position)
     weights: list[Tensor] = []
@@ -122,13 +122,13 @@ def resize(
             common = min(factors) if policy == "not_larger" else max(factors)
             for index, axis in enumerate(axes):
                 factors[index] = common
-                outputs[index] = int(math.floor(common * x.size(axis) + 0.5))
+                outputs[index] = math.floor(common * x.size(axis) + 0.5)
     else:
         assert scales is not None
         given: list[float] = scales.to(torch.float64).tolist()
         for index, axis in enumerate(axes):
             factors.append(given[index])
-            outputs.append(int(math.floor(given[index] * x.size(axis))))
+            outputs.append(math.floor(given[index] * x.size(axis)))
     bounds: list[float] = []
     if roi is not None:
         corners: list[float] = roi.to(torch.float64).tolist()

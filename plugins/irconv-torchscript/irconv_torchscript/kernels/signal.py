@@ -19,13 +19,12 @@ def dft(x: Tensor, length: int | None, axis: int, inverse: bool, onesided: bool)
         values = torch.complex(wide.squeeze(-1), torch.zeros_like(wide.squeeze(-1)))
     else:
         values = torch.view_as_complex(wide.contiguous())
-    if inverse:
-        found = torch.fft.ifft(values, length, axis)
-    else:
-        found = torch.fft.fft(values, length, axis)
+    transform = (
+        torch.fft.ifft(values, length, axis) if inverse else (torch.fft.fft(values, length, axis))
+    )
     if onesided:
-        found = found.narrow(axis, 0, found.size(axis) // 2 + 1)
-    return torch.view_as_real(found).to(dtype)
+        transform = transform.narrow(axis, 0, transform.size(axis) // 2 + 1)
+    return torch.view_as_real(transform).to(dtype)
 
 
 def stft(x: Tensor, step: int, window: Tensor | None, length: int | None, onesided: bool) -> Tensor:

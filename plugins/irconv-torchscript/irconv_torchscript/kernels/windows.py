@@ -217,7 +217,7 @@ def max_unpool(x: Tensor, places: Tensor, shape: list[int], inner: list[int]) ->
         total *= size
     flat = torch.zeros([total], dtype=x.dtype)
     flat = flat.scatter(0, places.reshape([-1]), x.reshape([-1]))
-    result = flat.reshape([x.size(0), x.size(1)] + inner)
+    result = flat.reshape([x.size(0), x.size(1)] + inner)  # noqa: RUF005
     order: list[int] = []
     for back in range(len(inner)):
         axis = len(inner) - 1 - back
@@ -259,7 +259,7 @@ def col2im(
     flat = flat.reshape([1, 1, -1]).expand([x.size(0), channels, flat.numel()])
     result = torch.zeros([x.size(0), channels, plane], dtype=x.dtype)
     result = result.scatter_add(2, flat, x.reshape([x.size(0), channels, -1]))
-    result = result.reshape([x.size(0), channels] + padded)
+    result = result.reshape([x.size(0), channels] + padded)  # noqa: RUF005
     for axis in range(space):
         result = result.narrow(axis + 2, pads[axis], image[axis])
     return result

@@ -82,8 +82,8 @@ def bit_cast(site: Site) -> Node:
     node = site.tensor(0)
     if source in WIDTHS and source != _T.UINT64:
         node = site.method("to", node, site.builder.dtype(INTERFACE[source]))
-    node = site.method("view", node, site.builder.dtype(
-        INTERFACE[target] if target != _T.UINT64 else "int64"))  # fmt: skip
+    name = "int64" if target == _T.UINT64 else INTERFACE[target]
+    node = site.method("view", node, dtype=site.builder.dtype(name))
     if target in WIDTHS and target != _T.UINT64:
         node = site.method("to", node, site.builder.dtype(CARRIERS[target]))
     return node

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import onnx_ir as ir
+
+from irconv_torchscript.dtypes import UNSIGNED
 from irconv_torchscript.held import Node
 from irconv_torchscript.registry import emits
 
@@ -72,14 +75,17 @@ def global_pool(site: Site) -> Any:
     return site.torch(name, site.tensor(0), list(range(2, rank)), True)
 
 
-@emits("TopK")
+@emits("TopK", dtypes=UNSIGNED)
 def top_k(site: Site) -> tuple[Node, ...]:
     """Section TopK: a stable sort, so of equal values the first comes first."""
+    flips = site.dtype() == ir.DataType.UINT64
+    value = site.call("unsigned.flip", site.tensor(0)) if flips else site.tensor(0)
     found = site.call(
-        "reduction.top_k", site.tensor(0), site.integer(1), site.attr("axis", -1),
+        "reduction.top_k", value, site.integer(1), site.attr("axis", -1),
         bool(site.attr("largest", 1)),
     )  # fmt: skip
-    return site.items(found, 2)
+    values, places = site.items(found, 2)
+    return site.call("unsigned.flip", values) if flips else values, places
 
 
 @emits("Hardmax")
