@@ -108,6 +108,7 @@ class CoremlBackend(Backend):
             f"convert-opset{{to={_OPSET}}}",
             *settle,
             *("legalize-coreml", *settle) * _ROUNDS,
+            "merge-dimensions",
             "eliminate-dead-code",
         )
 

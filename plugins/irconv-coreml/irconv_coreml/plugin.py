@@ -6,6 +6,7 @@ from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Pass
 from irconv_coreml.backend import CoremlBackend
+from irconv_coreml.merge_dimensions import MergeDimensions
 from irconv_coreml.passes import LegalizeCoreml
 
 __all__ = ["irconv_backends", "irconv_passes"]
@@ -19,5 +20,5 @@ def irconv_backends() -> list[type[Backend]]:
 
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
-    """Return the pass that fits a model to MIL."""
-    return [LegalizeCoreml]
+    """Return the passes that fit a model to MIL."""
+    return [LegalizeCoreml, MergeDimensions]
