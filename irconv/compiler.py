@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from irconv.spec import parse_spec
 from irconv.verify.golden import Golden, load_golden, save_golden
 from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
 from irconv.verify.source import golden_from_source
-from irconv.verify.tolerance import Tolerance, derive_tolerances
+from irconv.verify.tolerance import Tolerance, add_effects, derive_tolerances
 from irconv.verify.verifier import Verification, judge, not_run
 from irconv.worker import Worker
 
@@ -136,6 +137,24 @@ def _directory_names(backends: Sequence[Backend]) -> list[str]:
     return [
         name if names.count(name) == 1 else slug for name, slug in zip(names, slugs, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Legalized:
+    """A model that was fitted to a target.
+
+    Attributes:
+        model: The fitted model.
+        records: What each pass did.
+        specs: The passes as spec text.
+        effects: By output name, the largest absolute difference that lossy passes made, those
+            of the target-independent pipeline included.
+    """
+
+    model: ir.Model
+    records: list[PassRecord]
+    specs: list[str]
+    effects: dict[str, float]
 
 
 class _Build:
@@ -244,37 +263,42 @@ class _Build:
         result = TargetResult(str(backend))
         seconds = dict(self.seconds)
         try:
-            legalized, records, specs = self._legalize(backend)
+            fitted = self._legalize(backend)
             if self.output is not None:
-                self._emit_and_verify(backend, name, legalized, records, specs, result)
+                self._emit_and_verify(backend, name, fitted, result)
         except IrconvError as error:
             result.error = error
         self.seconds = seconds
         return result
 
-    def _legalize(self, backend: Backend) -> tuple[ir.Model, list[PassRecord], list[str]]:
+    def _legalize(self, backend: Backend) -> _Legalized:
         with self.timed("legalize", f"{backend.name}: fitting the graph to the target"):
             passes = build_pipeline(self.registry, backend.legalization())
+            samples = self.golden.inputs if self.golden else ()
             context = PassContext(
                 abilities=backend.abilities(),
-                calibration=self.golden.inputs if self.golden else (),
+                calibration=samples,
                 open_reference=self.open_reference,
                 shapes=self.shapes,
             )
-            manager = PassManager(passes, strict=True)
+            accuracy = AccuracyObserver(self.open_reference, samples)
+            manager = PassManager(passes, strict=True, observers=[accuracy] if samples else [])
             result = manager.run(self.model.clone(), context)
             diagnostics = backend.check(result.model, self.shapes)
         if diagnostics:
             raise UnsupportedError(str(backend), diagnostics, where=f"target {backend.name}")
-        return result.model, result.records, [str(pass_) for pass_ in manager.passes]
+        effects = {
+            name: self.effects.get(name, 0.0) + accuracy.effects.get(name, 0.0)
+            for name in self.effects | accuracy.effects
+        }
+        specs = [str(pass_) for pass_ in manager.passes]
+        return _Legalized(result.model, result.records, specs, effects)
 
     def _emit_and_verify(
         self,
         backend: Backend,
         name: str,
-        model: ir.Model,
-        records: list[PassRecord],
-        specs: list[str],
+        fitted: _Legalized,
         result: TargetResult,
     ) -> None:
         assert self.output is not None
@@ -291,10 +315,10 @@ class _Build:
                 )
             )
             with self.timed("emit", f"{backend.name}: emitting the artifact"):
-                artifact = self._emit(worker, model, staging, name)
+                artifact = self._emit(worker, fitted.model, staging, name)
             with self.timed("verify", f"{backend.name}: running it against the goldens"):
                 try:
-                    verification, ran = self._verify(worker, staging, artifact)
+                    verification, ran = self._verify(worker, staging, artifact, fitted.effects)
                 except MissingError as error:
                     verification, ran = not_run(error.what), {}
                     result.error = error
@@ -305,8 +329,7 @@ class _Build:
             save_golden(staging / GOLDEN, self.golden)
             facts = self._facts(
                 backend,
-                records,
-                specs,
+                fitted,
                 verification.to_json() | {"ran": ran},
                 worker.peak_rss_bytes,
             )
@@ -335,14 +358,14 @@ class _Build:
         return Artifact.from_json(document)
 
     def _verify(
-        self, worker: Worker, staging: Path, artifact: Artifact
+        self, worker: Worker, staging: Path, artifact: Artifact, effects: Mapping[str, float]
     ) -> tuple[Verification, dict[str, str]]:
         assert self.golden is not None
         worker.call("open", directory=str(staging), artifact=artifact.to_json())
         with RemoteRunner(worker, owns_worker=False) as runner:
             actual = runner.run_all(self.golden.inputs)
             level, ran = runner.level, runner.describe()
-        tolerances = self._derive(artifact.precision)
+        tolerances = add_effects(self._derive(artifact.precision), effects)
         verification = judge(
             self.golden, actual, tolerances, level=level, reference=self.golden.reference
         )
@@ -356,15 +379,13 @@ class _Build:
                 self.golden,
                 precision,
                 self.open_reference,
-                lossy_effect=self.effects,
             )
         return self._tolerances[precision]
 
     def _facts(
         self,
         backend: Backend,
-        records: list[PassRecord],
-        specs: list[str],
+        fitted: _Legalized,
         verification: Mapping[str, Any],
         backend_rss_bytes: int,
     ) -> Mapping[str, Any]:
@@ -380,8 +401,8 @@ class _Build:
             "source": source.to_json(),
             "inputs": [spec.to_json() for spec in input_specs(self.original)],
             "outputs": [spec.to_json() for spec in output_specs(self.original)],
-            "pipeline": [*(str(pass_) for pass_ in self.pipeline), *specs],
-            "passes": [record.to_json() for record in [*self.records, *records]],
+            "pipeline": [*(str(pass_) for pass_ in self.pipeline), *fitted.specs],
+            "passes": [record.to_json() for record in [*self.records, *fitted.records]],
             "verification": verification,
             "environment": environment((*_DISTRIBUTIONS, f"irconv-{backend.name}")),
             "seconds": seconds | {"total": round(sum(seconds.values()), 3)},

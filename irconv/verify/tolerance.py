@@ -27,7 +27,7 @@ from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
 from irconv.verify.noise import UNIT_ROUNDOFF, is_activation_quantizer, noisy_copy
 
-__all__ = ["MARGIN", "Tolerance", "derive_tolerances"]
+__all__ = ["MARGIN", "Tolerance", "add_effects", "derive_tolerances"]
 
 MARGIN = 8.0
 """The tolerance is this many noise floors, and at least this many unit roundoffs of |y|max."""
@@ -73,8 +73,6 @@ def derive_tolerances(
     golden: Golden,
     precision: Precision,
     open_reference: Callable[[ir.Model], Runner],
-    *,
-    lossy_effect: Mapping[str, float] | None = None,
 ) -> dict[str, Tolerance]:
     """Return the tolerance of every output.
 
@@ -83,13 +81,10 @@ def derive_tolerances(
         golden: The samples.
         precision: The precision that outputs are judged at.
         open_reference: Opens a model in ONNX Runtime, best without its own optimizations.
-        lossy_effect: By output name, the largest absolute difference that declared lossy
-            passes made in the reference runtime; it is added.
 
     Raises:
         BackendError: If the reference runtime cannot run the model itself.
     """
-    effects = lossy_effect or {}
     exact = _run(model, golden, open_reference, runs=1)[0]
     unstable = _unstable_outputs(model, golden, open_reference, exact)
     floor = _floor(model, golden, precision, open_reference, exact, scale=1.0)
@@ -111,8 +106,24 @@ def derive_tolerances(
             tolerance = _float_tolerance(golden, floor, name, precision)
         if grid is not None and name not in unstable:
             tolerance = max(tolerance, _grid_tolerance(grid, name), key=lambda item: item.value)
-        result[name] = _with_effect(tolerance, effects.get(name, 0.0))
+        result[name] = tolerance
     return result
+
+
+def add_effects(
+    tolerances: Mapping[str, Tolerance], effects: Mapping[str, float]
+) -> dict[str, Tolerance]:
+    """Return tolerances that allow for what declared lossy passes did.
+
+    Args:
+        tolerances: The tolerance of every output.
+        effects: By output name, the largest absolute difference that lossy passes made in the
+            reference runtime.
+    """
+    return {
+        name: _with_effect(tolerance, effects.get(name, 0.0))
+        for name, tolerance in tolerances.items()
+    }
 
 
 def _run(

@@ -10,7 +10,7 @@ from irconv.verify.golden import assert_discriminating
 from irconv.verify.inputs import generate_samples
 from irconv.verify.metrics import compare_outputs
 from irconv.verify.noise import noisy_copy
-from irconv.verify.tolerance import derive_tolerances
+from irconv.verify.tolerance import add_effects, derive_tolerances
 from irconv.verify.verifier import judge
 
 NETS = ("cnn", "depthwise", "transformer")
@@ -112,7 +112,8 @@ def test_coarse_noise_does_not_break_masks(transformer, open_reference, make_gol
 def test_lossy_effect_is_added_and_named(cnn, open_reference, make_golden):
     golden = make_golden(cnn, generate_samples(cnn, count=1))
     plain = derive_tolerances(cnn, golden, "float32", open_reference)["y"]
-    lossy = derive_tolerances(cnn, golden, "int8", open_reference, lossy_effect={"y": 0.25})["y"]
+    judged = derive_tolerances(cnn, golden, "int8", open_reference)
+    lossy = add_effects(judged, {"y": 0.25})["y"]
     assert lossy.value == pytest.approx(plain.value + 0.25)
     assert "lossy passes" in lossy.basis
 
