@@ -69,6 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="limit of one step")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the models are kept")
     parser.add_argument("--generate", action="store_true", help="generate the models only")
+    parser.add_argument("--missing", action="store_true", help="what has no results written yet")
     parser.add_argument("--write", action="store_true", help="bring the documents up to date")
     options = parser.parse_args()
     options.targets = [SPECS.get(text, text) for text in options.target or _available()]
@@ -111,6 +112,7 @@ def _run(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
             )
             for name, family, form in models
             if (name, family, form) not in wrong
+            and not (options.missing and _has_results(f"{name}-{form}", options.targets))
         }
         for done in as_completed(running):
             model, family = running[done]
@@ -161,6 +163,13 @@ def _compile(
         "seconds": round(time.perf_counter() - start, 1),
         "targets": records,
     }
+
+
+def _has_results(model: str, targets: list[str]) -> bool:
+    from architectures.tables import read_results
+
+    done = read_results().get(model, {}).get("targets", {})
+    return all(text.partition("{")[0] in done for text in targets)
 
 
 def _write(results: dict[str, Any]) -> None:
