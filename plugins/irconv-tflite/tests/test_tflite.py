@@ -16,8 +16,13 @@ from irconv_tflite.emit import lower as lowering
 from onnx import helper, numpy_helper
 
 import irconv
-from irconv.backends.base import EmitRequest
+from irconv.backends.base import Artifact, EmitRequest
 from irconv.errors import ExitCode, InputError, UnsupportedError
+from irconv.graph.reading.load import load_model
+from irconv.passes.base import PassContext
+from irconv.passes.manager import PassManager
+from irconv.passes.pipelines import build_pipeline
+from irconv.plugins import load_registry
 from irconv.testing import assert_backend_conforms
 
 NAME = 'odd name/with:signs "and quotes"'
@@ -66,6 +71,16 @@ def manifest_of(model: Path, target: str, out: Path, **options) -> dict:
     return json.loads((result.targets[0].directory / "manifest.json").read_text())
 
 
+def emitted(model: Path, backend: TfliteBackend, out: Path) -> Artifact:
+    """Legalize, check and emit in this process."""
+    passes = build_pipeline(load_registry(), backend.legalization())
+    context = PassContext(abilities=backend.abilities())
+    legalized = PassManager(passes, strict=True).run(load_model(model).model, context).model
+    assert backend.check(legalized, {}) == []
+    out.mkdir()
+    return backend.emit(legalized, out, EmitRequest())
+
+
 def operators_of(path: Path) -> list[tuple[str, str]]:
     """Return name and result dtype of every operator of the main graph, in order."""
     from ai_edge_litert import schema_py_generated as schema
@@ -100,44 +115,70 @@ def test_it_is_run_with_another_batch(network: Path, tmp_path: Path) -> None:
 
 
 def test_the_activation_is_fused_and_one_transpose_is_left(network: Path, tmp_path: Path) -> None:
-    manifest_of(network, "tflite", tmp_path / "out")
-    codes = [code for code, _ in operators_of(tmp_path / "out" / "tflite" / "model.tflite")]
+    emitted(network, TfliteBackend(), tmp_path / "out")
+    codes = [code for code, _ in operators_of(tmp_path / "out" / "model.tflite")]
     assert codes.count("TRANSPOSE") == 1
     assert "RELU" not in codes
 
 
-def test_channel_last_borders(network: Path, tmp_path: Path) -> None:
-    manifest = manifest_of(network, "tflite{layout=nhwc}", tmp_path / "out")
-    model = tmp_path / "out" / "tflite" / "model.tflite"
-    assert "TRANSPOSE" not in [code for code, _ in operators_of(model)]
-    assert manifest["inputs"][0]["shape"][1] == 3
+def test_channel_last_borders_run_in_the_source_layout(network: Path, tmp_path: Path) -> None:
+    feeds = {
+        "image": np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32),
+        "offset": np.zeros(2, np.int64),
+    }
+    scores = []
+    for layout in ("source", "nhwc"):
+        backend = TfliteBackend(layout=layout)
+        artifact = emitted(network, backend, tmp_path / layout)
+        with backend.runner(tmp_path / layout, artifact) as runner:
+            scores.append(runner.run(feeds)["scores"])
+    codes = [code for code, _ in operators_of(tmp_path / "nhwc" / "model.tflite")]
+    assert "TRANSPOSE" not in codes
+    np.testing.assert_array_equal(*scores)
 
 
-def test_half_the_size_and_judged_so(network: Path, tmp_path: Path) -> None:
-    sizes = {}
-    for precision in ("f32", "f16"):
+def test_half_precision_is_in_the_file_and_in_the_judgement(network: Path, tmp_path: Path) -> None:
+    for precision, judged in (("f32", "float32"), ("f16", "float16")):
         out = tmp_path / precision
-        manifest = manifest_of(network, f"tflite{{precision={precision}}}", out)
-        sizes[precision] = manifest["artifact"]["precision"]
-        codes = [code for code, _ in operators_of(out / "tflite" / "model.tflite")]
+        assert emitted(network, TfliteBackend(precision=precision), out).precision == judged
+        codes = [code for code, _ in operators_of(out / "model.tflite")]
         assert ("DEQUANTIZE" in codes) == (precision == "f16")
-    assert sizes == {"f32": "float32", "f16": "float16"}
 
 
 def test_c_source_holds_the_same_bytes(network: Path, tmp_path: Path) -> None:
-    manifest = manifest_of(network, "tflite{form=c-array}", tmp_path / "out")
-    folder = tmp_path / "out" / "tflite"
-    listed = {entry["path"] for entry in manifest["artifact"]["files"]}
-    assert listed == {"model.tflite", "model.h", "model.cc"}
-    text = (folder / "model.cc").read_text().partition("{")[2].partition("}")[0]
+    emitted(network, TfliteBackend(form="c-array"), tmp_path / "out")
+    text = (tmp_path / "out" / "model.cc").read_text().partition("{")[2].partition("}")[0]
     data = bytes(int(item, 16) for item in text.replace("\n", " ").split(",") if item.strip())
-    assert data == (folder / "model.tflite").read_bytes()
+    assert data == (tmp_path / "out" / "model.tflite").read_bytes()
+    assert "g_model_len" in (tmp_path / "out" / "model.h").read_text()
 
 
+@pytest.mark.parametrize("way", ["dynamic-int8", "weight-int8"])
+def test_ai_edge_quantizer_shrinks_the_file(way: str, tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).standard_normal((128, 128), np.float32)
+    text = """
+        < ir_version: 8, opset_import: ["" : 17] >
+        g (float[2, 128] x) => (float[2, 128] y) { y = MatMul(x, w) }
+    """
+    path = save(tmp_path, text, w=weights)
+    backend = TfliteBackend(quantize=way)
+    artifact = emitted(path, backend, tmp_path / "out")
+    assert (tmp_path / "out" / artifact.main).stat().st_size < weights.nbytes / 2
+    x = np.random.default_rng(2).standard_normal((2, 128)).astype(np.float32)
+    with backend.runner(tmp_path / "out", artifact) as runner:
+        error = np.abs(runner.run({"x": x})["y"] - x @ weights).max()
+    assert 1e-6 < error < 1
+
+
+def test_quantizing_and_half_precision_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="leave out precision=f16"):
+        TfliteBackend(quantize="weight-int8", precision="f16")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 16])
 def test_integer_kernels_from_qdq(bits: int, tmp_path: Path) -> None:
     kind = f"int{bits}"
-    onnx_kind = getattr(onnx.TensorProto, kind.upper())
     random = np.random.default_rng(3)
     info, node = helper.make_tensor_value_info, helper.make_node
     step = np.float32(4 / 2 ** (bits - 1))
@@ -168,7 +209,6 @@ def test_integer_kernels_from_qdq(bits: int, tmp_path: Path) -> None:
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()
     )
-    assert onnx_kind
     opsets = [helper.make_opsetid("", 21)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "m.onnx")
 
@@ -186,8 +226,8 @@ def test_equal_weights_are_stored_once(tmp_path: Path) -> None:
         g (float[2, 64] x) => (float[2, 64] y) { a = MatMul(x, v)  b = Tanh(a)  y = MatMul(b, w) }
     """
     path = save(tmp_path, text, v=weights, w=weights.copy())
-    manifest_of(path, "tflite", tmp_path / "out", level=0)
-    size = (tmp_path / "out" / "tflite" / "model.tflite").stat().st_size
+    emitted(path, TfliteBackend(), tmp_path / "out")
+    size = (tmp_path / "out" / "model.tflite").stat().st_size
     assert weights.nbytes < size < 1.5 * weights.nbytes
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
 from irconv.errors import Diagnostic
+from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv_tflite.emit.graph import Subgraph, Tensor
 from irconv_tflite.emit.integer import use_integer_kernels
 from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
 from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
+from irconv_tflite.emit.types import check_types
 from irconv_tflite.emit.writer import GraphWriter, Names
-from irconv_tflite.ops.registry import find_emitter
+from irconv_tflite.ops.registry import NHWC, find_emitter
 
 __all__ = ["Lowering", "check_model", "lower", "lower_body", "refusal_of"]
 
@@ -115,6 +117,8 @@ def _emit(writer: GraphWriter, node: ir.Node) -> None:
             "no TFLite operator computes it",
             "export the model with another operator there, or leave that part out",
         )
+    if node.domain in ("", "ai.onnx"):
+        check_types(node)
     emitter(writer, node)
 
 
@@ -157,10 +161,22 @@ def _interface(refusal: RefusalError) -> Diagnostic:
 
 
 def check_model(model: ir.Model) -> list[Diagnostic]:
-    """Return everything in a legalized model that TFLite cannot express."""
+    """Return everything in a legalized model that TFLite cannot express.
+
+    Nodes of bodies and of local functions are listed themselves; what holds or calls them is not.
+    """
+    inner = list(_inner_diagnostics(model))
     lowered = lower(model)
-    if lowered.diagnostics:
-        return lowered.diagnostics
+    holders = {
+        node.name or ""
+        for node in model.graph
+        if any(True for _ in subgraphs_of(node)) or _is_call(node, model)
+    }
+    diagnostics = [
+        entry for entry in lowered.diagnostics if not inner or entry.node not in holders
+    ] + inner
+    if diagnostics:
+        return diagnostics
     size = data_bytes(lowered.subgraphs)
     if size <= MAX_BYTES:
         return []
@@ -172,3 +188,29 @@ def check_model(model: ir.Model) -> list[Diagnostic]:
             "or split the model",
         )
     ]
+
+
+def _inner_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
+    """Ask about the nodes of bodies and local functions, innermost alone."""
+    for graph in all_graphs(model):
+        if graph is model.graph or graph in _channel_last_bodies(model):
+            continue
+        for node in graph:
+            holds = any(True for _ in subgraphs_of(node))
+            if holds or _is_call(node, model):
+                continue
+            refusal = refusal_of(node)
+            if refusal is not None and refusal.code in _KNOWN_BY_ITSELF:
+                yield _diagnostic(refusal, node)
+
+
+def _is_call(node: ir.Node, model: ir.Model) -> bool:
+    return node.domain != NHWC and node.op_identifier() in model.functions
+
+
+def _channel_last_bodies(model: ir.Model) -> list[ir.Graph]:
+    return [function.graph for function in model.functions.values() if function.domain == NHWC]
+
+
+_KNOWN_BY_ITSELF = frozenset({"UNSUPPORTED_OP", "INVALID_MODEL", "UNSUPPORTED_DTYPE", "RANK_LIMIT"})
+"""Refusals that hold whatever a node's operands turn out to be."""
