@@ -102,6 +102,7 @@ class TfliteBackend(Backend):
             "type-bodies",
             "infer-shapes",
             *_LOWERING,
+            "fuse-pad",
             "convert-layout",
             "infer-shapes",
             "fold-constants",
