@@ -50,6 +50,13 @@ def _body(graph: ir.Graph, name: str) -> tuple[Any, list[ir.Value]]:
     return GraphBuilder(graph, name).build(captured, is_body=True), captured
 
 
+def _take_dtypes(inputs: Sequence[ir.Value], outer: Sequence[ir.Value | None]) -> None:
+    """Give inputs of a body, where their dtype was left out, that of what flows in."""
+    for value, source in zip(inputs, outer, strict=False):
+        if value.type is None and source is not None:
+            value.type = source.type
+
+
 def _module(name: str, source: str, parts: dict[str, Any]) -> Any:
     """Return a module whose forward is ``source``; TorchScript reads it from the line cache."""
     import torch
@@ -128,6 +135,7 @@ def _empty_stack(value: ir.Value, torch_prefix: str = "torch.") -> str:
 def build_loop(site: Site) -> tuple[Any, ...]:
     """Build ``Loop``: a while loop around the body."""
     graph = site.node.attributes["body"].as_graph()
+    _take_dtypes(graph.inputs, site.node.inputs)
     body, captured = _body(graph, "LoopBody")
     carried = list(graph.inputs[2:])
     scanned = list(graph.outputs[1 + len(carried) :])
@@ -166,6 +174,7 @@ def build_loop(site: Site) -> tuple[Any, ...]:
 def build_scan(site: Site) -> tuple[Any, ...]:
     """Build ``Scan``: a loop over slices of the scanned inputs."""
     graph = site.node.attributes["body"].as_graph()
+    _take_dtypes(graph.inputs, site.node.inputs)
     body, captured = _body(graph, "ScanBody")
     number = site.attr("num_scan_inputs")
     states = len(graph.inputs) - number

@@ -48,7 +48,7 @@ def to_float4(x: Tensor) -> Tensor:
 def to_scale(x: Tensor, mode: str, saturate: bool) -> Tensor:
     """Round to powers of two (float8_e8m0fnu)."""
     x = x.to(torch.float32)
-    bits = x.view(dtype=torch.int32).to(torch.int64)
+    bits = torch.view_copy(x, dtype=torch.int32).to(torch.int64)
     exponent = torch.bitwise_and(torch.bitwise_right_shift(bits, 23), 255)
     mantissa = torch.bitwise_and(bits, 8388607)
     if mode == "up":
@@ -58,4 +58,4 @@ def to_scale(x: Tensor, mode: str, saturate: bool) -> Tensor:
     limit = 254 if saturate else 255
     exponent = torch.clamp(exponent, 0, limit)
     exponent = torch.where(torch.isnan(x), torch.full_like(exponent, 255), exponent)
-    return exponent.to(torch.uint8).view(dtype=torch.float8_e8m0fnu)
+    return torch.view_copy(exponent.to(torch.uint8), dtype=torch.float8_e8m0fnu)

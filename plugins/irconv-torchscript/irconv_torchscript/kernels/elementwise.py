@@ -29,13 +29,15 @@ def clip(x: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
 
 
 def bit_shift(x: Tensor, y: Tensor, width: int, left: bool) -> Tensor:
-    """Shift integers of ``width`` bits; all bits are gone where y is the width or more."""
+    """Shift integers of ``width`` bits; y below 0, or the width or more, moves all bits out."""
     amount = torch.clamp(y.to(torch.int64), 0, 63)
     wide = x.to(torch.int64)
     if left:
         shifted = torch.bitwise_left_shift(wide, amount)
-        return torch.where(y >= width, torch.zeros_like(wide), shifted)
-    return torch.bitwise_right_shift(wide, torch.clamp(amount, 0, width - 1))
+        gone = torch.logical_or(y < 0, y >= width)
+        return torch.where(gone, torch.zeros_like(wide), shifted)
+    far = torch.where(y < 0, torch.full_like(amount, width - 1), amount)
+    return torch.bitwise_right_shift(wide, torch.clamp(far, 0, width - 1))
 
 
 def logical_shift(x: Tensor, y: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def cast(site: Site) -> Any:
 
 @emits("BitCast", dtypes=UNSIGNED)
 def bit_cast(site: Site) -> Node:
-    """Section BitCast: Tensor.view in the dtypes of the interface."""
+    """Section BitCast: torch.view_copy in the dtypes of the interface."""
     from irconv_torchscript.dtypes import CARRIERS, INTERFACE
 
     source, target = site.dtype(), _T(site.attr("to"))
@@ -83,7 +83,7 @@ def bit_cast(site: Site) -> Node:
     if source in WIDTHS and source != _T.UINT64:
         node = site.method("to", node, site.builder.dtype(INTERFACE[source]))
     name = "int64" if target == _T.UINT64 else INTERFACE[target]
-    node = site.method("view", node, dtype=site.builder.dtype(name))
+    node = site.torch("view_copy", node, dtype=site.builder.dtype(name))
     if target in WIDTHS and target != _T.UINT64:
         node = site.method("to", node, site.builder.dtype(CARRIERS[target]))
     return node

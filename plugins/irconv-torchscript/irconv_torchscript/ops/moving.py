@@ -92,7 +92,7 @@ def size(site: Site) -> Any:
 def reshape(site: Site) -> Any:
     """Section Reshape: torch.reshape; 0 copies a size unless allowzero."""
     target = site.ints(1)
-    if not isinstance(target, list):
+    if not isinstance(target, list) or site.held(1).ints is None:
         return site.call("shapes.reshape", site.tensor(0), target, bool(site.attr("allowzero", 0)))
     ints = _same_ints(site)
     if ints is not None and target in ([-1], [1], []) and (target == [-1] or len(ints) == 1):
