@@ -28,6 +28,12 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
         ),
         r"node/test_attention_4d_causal_fp16": "one value of 192 is off by a unit of float16",
     },
+    "trt": {
+        r"node/test_(attention_.*_bf16|celu_bfloat16|swiglu|dequantizelinear_e4m3fn).*": (
+            "the engine is built, but without a GPU nothing here can run its graph: ONNX Runtime "
+            "has no kernel"
+        ),
+    },
     "openvino": {
         r"node/test_attention_.*": (
             "an attention row whose every position is masked comes out as NaN in place of 0"

@@ -135,6 +135,8 @@ def _parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.write and arguments.only:
         parser.error("--write needs the whole suite")
+    if arguments.write and arguments.no_baseline and not read_baseline():
+        parser.error("--write needs the baseline once")
     asked = arguments.target or available_targets()
     arguments.targets = [SPECS.get(text, text) for text in asked]
     return arguments
