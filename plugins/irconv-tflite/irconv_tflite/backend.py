@@ -95,6 +95,8 @@ class TfliteBackend(Backend):
             "convert-opset{to=28}",
             "infer-shapes",
             "fold-constants",
+            "decompose-sequences",
+            "infer-shapes",
             *_LOWERING,
             "type-bodies",
             "infer-shapes",
@@ -106,6 +108,7 @@ class TfliteBackend(Backend):
             "convert-layout",
             "infer-shapes",
             "fold-constants",
+            "infer-shapes",
             "convert-layout",
             "eliminate-dead-code",
         )
