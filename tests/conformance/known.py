@@ -28,6 +28,11 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
         ),
         r"node/test_attention_4d_causal_fp16": "one value of 192 is off by a unit of float16",
     },
+    "tflite": {
+        r"node/test_attention_4d_causal_fp16(_expanded)?": (
+            "two values of 192 are off by a unit of float16, which the suite computes in"
+        ),
+    },
     "trt": {
         r"node/test_(attention_.*_bf16|celu_bfloat16|swiglu|dequantizelinear_e4m3fn).*": (
             "the engine is built, but without a GPU nothing here can run its graph: ONNX Runtime "

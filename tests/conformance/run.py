@@ -85,9 +85,13 @@ def main() -> int:
     suite = load_suite()
     cases = {name: case for name, case in suite.items() if re.search(arguments.only, name)}
     print(f"{len(cases)} cases, generated in {time.perf_counter() - start:.0f} s", flush=True)
-    raw = {}
+    raw: dict[str, dict[str, str]] = {}
+    for path in arguments.done:
+        raw |= json.loads(path.read_text())
     for text in [*([] if arguments.no_baseline else [BASELINE]), *arguments.targets]:
         name = parse_spec(text).name
+        if name in raw:
+            continue
         start = time.perf_counter()
         raw[name] = run_target(
             cases,
@@ -111,7 +115,7 @@ def main() -> int:
     print("\n".join(worse))
     if arguments.write:
         write_results(
-            {name: found for name, found in settled.items() if _is_clean(found)}, baseline
+            {name: found for name, found in settled.items() if _is_whole(found, suite)}, baseline
         )
         write_operators(suite, baseline)
     return 1 if worse else 0
@@ -131,6 +135,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=SECONDS_A_CASE, help="limit of one case")
     parser.add_argument("--no-baseline", action="store_true", help="leave ONNX Runtime alone out")
     parser.add_argument("--write", action="store_true", help="bring the documents up to date")
+    parser.add_argument(
+        "--done", action="append", type=Path, default=[], help="statuses that --raw wrote before"
+    )
     parser.add_argument("--raw", type=Path, help="write every status in full to this JSON file")
     arguments = parser.parse_args()
     if arguments.write and arguments.only:
@@ -142,8 +149,9 @@ def _parse() -> argparse.Namespace:
     return arguments
 
 
-def _is_clean(statuses: dict[str, str]) -> bool:
-    return not any(status.startswith(("fail", "crash")) for status in statuses.values())
+def _is_whole(statuses: dict[str, str], suite: dict[str, Case]) -> bool:
+    failed = any(status.startswith(("fail", "crash")) for status in statuses.values())
+    return statuses.keys() == suite.keys() and not failed
 
 
 def available_targets() -> list[str]:
