@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +33,18 @@ def quiet_torch() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="The TorchScript type system")
         yield
+
+
+@contextlib.contextmanager
+def _same_environment() -> Iterator[None]:
+    """Take back what torch.export sets in the environment, such as a cache folder."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any]]:
@@ -78,7 +91,7 @@ def write_exported(
     interface = _interface(model)
     module = build_module(model)
     logging.getLogger("torch").setLevel(logging.ERROR)
-    with quiet_torch(), warnings.catch_warnings():
+    with quiet_torch(), _same_environment(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = torch.export.export(
