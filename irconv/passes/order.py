@@ -13,29 +13,34 @@ __all__ = ["order_passes"]
 def order_passes(passes: Iterable[Pass]) -> list[Pass]:
     """Sort passes so that each comes after those it names, else in the given order.
 
-    Two instances of one pass keep their order and both obey the same declarations.
+    Where a named pass is there several times, its first instance must come before: the later
+    ones stand where they are on purpose. Instances of one pass keep their order.
 
     Raises:
         UsageError: If the declarations form a cycle; the cycle is printed.
     """
     pipeline = list(passes)
-    positions: dict[str, list[int]] = {}
+    first: dict[str, int] = {}
     for position, pass_ in enumerate(pipeline):
-        positions.setdefault(pass_.name, []).append(position)
-    if all(
-        earlier < position
+        first.setdefault(pass_.name, position)
+    constraints = [
+        (first[name], position)
         for position, pass_ in enumerate(pipeline)
         for name in pass_.after
-        for earlier in positions.get(name, [])
-    ):
+        if name in first
+    ]
+    if all(earlier < position for earlier, position in constraints):
         return pipeline
     import networkx as nx
 
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(len(pipeline)))
-    for position, pass_ in enumerate(pipeline):
-        for name in pass_.after:
-            graph.add_edges_from((earlier, position) for earlier in positions.get(name, []))
+    graph.add_edges_from(constraints)
+    graph.add_edges_from(
+        (first[pass_.name], position)
+        for position, pass_ in enumerate(pipeline)
+        if first[pass_.name] < position
+    )
     try:
         ordered = list(nx.lexicographical_topological_sort(graph))
     except nx.NetworkXUnfeasible as error:

@@ -51,7 +51,14 @@ def test_a_pass_that_is_not_there_is_no_constraint() -> None:
 
 def test_instances_of_one_pass_keep_their_order() -> None:
     first, second = still("a", label="1"), still("a", label="2")
-    assert order_passes([still("b", "a"), first, second])[:2] == [first, second]
+    ordered = order_passes([still("b", "a"), first, second])
+    assert [pass_ for pass_ in ordered if pass_.name == "a"] == [first, second]
+    assert names(ordered).index("b") > ordered.index(first)
+
+
+def test_a_repeated_pass_stands_where_it_was_put() -> None:
+    given_order = [still("infer"), still("fold", "infer"), still("infer"), still("fold", "infer")]
+    assert order_passes(given_order) == given_order
 
 
 def test_a_cycle_is_printed() -> None:
