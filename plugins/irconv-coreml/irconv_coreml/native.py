@@ -65,7 +65,7 @@ class NativeModel:
 
 
 def _picture(name: str, pixels: Array, color: str) -> Any:
-    from PIL import Image  # type: ignore[import-not-found]
+    from PIL import Image
 
     whole = np.rint(pixels)
     if np.abs(whole - pixels).max() > 1e-3 or whole.min() < 0 or whole.max() > _LARGEST_PIXEL:
