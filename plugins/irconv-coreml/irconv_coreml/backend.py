@@ -32,6 +32,15 @@ _OPSET = 28
 _IR_VERSION = 13
 _ROUNDS = 3
 """How often what MIL lacks is replaced: bodies use operators that it lacks themselves."""
+_COMPRESSION: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "int8": ("quantize-weights{min-elements=512}",),
+    "int4": ("block-quantize-weights",),
+    "palette8": ("palettize-weights{bits=8}",),
+    "palette6": ("palettize-weights{bits=6}",),
+    "palette4": ("palettize-weights{bits=4}",),
+}
+"""The lossy passes, which come last, so that nothing folds what they store."""
 _DTYPES = frozenset({"float32", "float16", "int32", "bool"})
 
 
@@ -110,6 +119,7 @@ class CoremlBackend(Backend):
             *("legalize-coreml", *settle) * _ROUNDS,
             "merge-dimensions",
             "eliminate-dead-code",
+            *_COMPRESSION[self.weights],
         )
 
     def supports(self, node: ir.Node) -> Support:

@@ -15,7 +15,6 @@ from irconv.backends.base import Artifact, EmitRequest, Precision
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs
 from irconv.verify.precision import model_precision
-from irconv_coreml.compress import compressed
 from irconv_coreml.features import input_types
 from irconv_coreml.functions import write_functions
 from irconv_coreml.interface import PACKAGE, WeightDigest
@@ -77,7 +76,7 @@ def write_package(
         else:
             program, functions = Program(coremltools, model, backend), []
             converted(coremltools, program, request, backend).save(str(directory / PACKAGE))
-    weights = {} if backend.weights != "none" else program.digests(half=half)
+    weights = program.digests(half=half)
     return Artifact(
         main=PACKAGE,
         precision=_judged(model, backend),
@@ -118,7 +117,7 @@ def _has_ranges(model: ir.Model, request: EmitRequest) -> bool:
 def converted(
     coremltools: Any, program: Program, request: EmitRequest, backend: CoremlBackend
 ) -> Any:
-    """Return the Core ML model of a program, its weights compressed as the options say."""
+    """Return the Core ML model of a program."""
     half = backend.precision == "f16"
     precision = coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32
     try:
@@ -132,7 +131,7 @@ def converted(
             pass_pipeline=_pipeline(coremltools, half=half),
         )
         program.keep_weights(model._mil_program, half=half)
-        return model if backend.weights == "none" else compressed(coremltools, model, backend)
+        return model
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()
         raise UnsupportedError(
@@ -151,8 +150,6 @@ def _judged(model: ir.Model, backend: CoremlBackend) -> Precision:
     candidates: list[Precision] = [model_precision(model), "float32"]
     if backend.precision == "f16":
         candidates.append("float16")
-    if backend.weights != "none":
-        candidates.append("int8")
     return max(candidates, key=_COARSENESS.index)
 
 

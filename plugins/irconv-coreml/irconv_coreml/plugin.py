@@ -6,6 +6,7 @@ from irconv.backends.base import Backend
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Pass
 from irconv_coreml.backend import CoremlBackend
+from irconv_coreml.compress_weights import BlockQuantizeWeights, PalettizeWeights
 from irconv_coreml.merge_dimensions import MergeDimensions
 from irconv_coreml.passes import LegalizeCoreml
 
@@ -21,4 +22,4 @@ def irconv_backends() -> list[type[Backend]]:
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
     """Return the passes that fit a model to MIL."""
-    return [LegalizeCoreml, MergeDimensions]
+    return [BlockQuantizeWeights, LegalizeCoreml, MergeDimensions, PalettizeWeights]

@@ -45,6 +45,8 @@ class Program:
         weights: Large constants by their names in the source, as they were handed over.
         quantized: Values of MIL's int8 and uint8, beside the int32 that stands for them.
         has_quantization: Whether the deployment target has quantize and dequantize.
+        has_blocks: Whether it has weights in blocks, and indices of less than 8 bits.
+        has_stored_weights: Whether it has compressed weights at all.
     """
 
     def __init__(self, coremltools: Any, model: ir.Model, backend: CoremlBackend) -> None:
@@ -57,6 +59,8 @@ class Program:
         self.weights: dict[str, np.ndarray[Any, Any]] = {}
         self.quantized: dict[ir.Value, Var] = {}
         self.has_quantization = backend.target not in ("iOS15", "iOS16")
+        self.has_blocks = backend.target in ("iOS18", "iOS26")
+        self.has_stored_weights = backend.target != "iOS15"
         self._types = mil.types
         self._new_symbol = mil.get_new_symbol
         self._half_features = backend.target != "iOS15"

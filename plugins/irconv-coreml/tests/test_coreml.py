@@ -21,6 +21,7 @@ from irconv.errors import ExitCode, InputError, UnsupportedError, UsageError
 from irconv.passes.base import PassContext
 from irconv.plugins import load_registry
 from irconv.shapes import DimRange
+from irconv.spec import parse_spec
 from irconv.testing import assert_backend_conforms
 
 
@@ -123,6 +124,8 @@ def test_each_option_keeps_the_meaning(
 ) -> None:
     model = legal(product)
     weight = model.graph.initializers["w"].const_value.numpy()
+    for spec in CoremlBackend(**options).legalization():
+        load_registry().build_pass(parse_spec(spec)).run(model, PassContext())
     x = np.random.default_rng(4).standard_normal((4, 64)).astype(np.float32)
     folder = tmp_path / "artifact"
     folder.mkdir()
@@ -133,6 +136,31 @@ def test_each_option_keeps_the_meaning(
     error = np.abs(y - expected).max() / np.abs(expected).max()
     assert error <= worst
     assert (error > 1e-6) == ("precision" in options or "weights" in options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        "weights=int8",
+        "weights=int8,precision=f16",
+        "weights=int4,target=iOS18",
+        "weights=palette8",
+        "weights=palette6,target=iOS18",
+        "weights=palette4",
+    ],
+)
+def test_rounded_weights_are_stored_small_and_verify(
+    options: str, product: Path, tmp_path: Path
+) -> None:
+    target = f"coreml{{{options}}}"
+
+    result = irconv.compile(product, [target], tmp_path / "out", shapes=["N=1..8@4"])
+
+    assert result.exit_code == ExitCode.OK
+    packages = list((tmp_path / "out").rglob("*.mlpackage"))
+    (stored,) = packages[0].rglob("weight.bin")
+    assert stored.stat().st_size < 64 * 32 * 4 / 2
 
 
 def test_an_image_is_scaled_inside_the_package(tmp_path: Path) -> None:

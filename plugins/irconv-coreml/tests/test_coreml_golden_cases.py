@@ -71,6 +71,8 @@ def test_there_are_cases_for_every_pass_of_the_plugin() -> None:
 @pytest.mark.parametrize("name", sorted(_PASSES))
 def test_docstring_example(name: str) -> None:
     documentation = _PASSES[name].__doc__ or ""
-    _, before, after = re.split(r"(?:Before|After)::\n", documentation)
+    examples = documentation.partition("Before::\n")[2]
+    before, spec, after = re.split(r"After(?: ``(.+)``)?::\n", examples)
+    pass_ = load_registry().build_pass(parse_spec(spec or name))
     after = after.partition("    Attributes:")[0]
-    assert_pass(_PASSES[name](), textwrap.dedent(before), textwrap.dedent(after))
+    assert_pass(pass_, textwrap.dedent(before), textwrap.dedent(after))

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv_coreml import node as ask
+from irconv_coreml.ops.palette import palette_indices, stored_palette
 from irconv_coreml.ops.refusals import constant_inputs
 from irconv_coreml.ops.registry import Reason, emits
 from irconv_coreml.site import Site, Var
@@ -44,7 +45,9 @@ def _numeric(site: Site, x: Var) -> Var:
 
 @emits("Gather")
 def _gather(site: Site) -> Var:
-    """ONNX Gather as MIL gather; bools as integers."""
+    """ONNX Gather as MIL gather; bools as integers; a palette as constexpr_lut_to_dense."""
+    if (indices := palette_indices(site)) is not None:
+        return stored_palette(site, indices)
     x = _numeric(site, site.x)
     axis = site.axis(x, 0)
     return site.mb.gather(x=x, indices=_positions(site, 1, x, axis), axis=axis)

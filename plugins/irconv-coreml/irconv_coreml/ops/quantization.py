@@ -104,7 +104,9 @@ def _var(site: Site, value: Any) -> Var:
 
 @emits("DequantizeLinear", refuses=_form_refusal)
 def _dequantize(site: Site) -> Var:
-    """ONNX DequantizeLinear as MIL dequantize, or constexpr_affine_dequantize of a constant.
+    """ONNX DequantizeLinear as MIL dequantize, or of a constant as one of two constexpr operators.
+
+    Those are constexpr_affine_dequantize, and constexpr_blockwise_shift_scale for int4 in blocks.
 
     Otherwise (x - zero point) * scale.
     """
@@ -113,6 +115,8 @@ def _dequantize(site: Site) -> Var:
     assert source is not None
     axis = _native_axis(site) if narrow in _NATIVE else None
     constant = ask.constant(site.node, 0)
+    if narrow == ir.DataType.INT4 and constant is not None and _is_stored_in_blocks(site):
+        return _stored_in_blocks(site, constant)
     if axis is not None and constant is not None and constant.ndim and constant.size > 1:
         return _stored(site, constant, narrow, axis)
     if axis is not None and source in site.program.quantized:
@@ -137,4 +141,21 @@ def _stored(site: Site, constant: Any, narrow: ir.DataType, axis: int) -> Var:
         zero_point=zero if zero.ndim else dtype.type(zero),
         scale=scale if scale.ndim else scale.dtype.type(scale),
         axis=np.int32(axis),
+    )
+
+
+def _is_stored_in_blocks(site: Site) -> bool:
+    scale, block = site.constant(1), site.int_("block_size", 0)
+    if not site.program.has_blocks or not block or scale is None or site.has(2):
+        return False
+    return (site.dims(site.x)[site.axis(site.x, 1)] or 0) % block == 0
+
+
+def _stored_in_blocks(site: Site, constant: Any) -> Var:
+    """Store a weight as int4, with a scale for each block."""
+    from coremltools.converters.mil.mil import types
+
+    scale = site.constant(1)
+    return site.mb.constexpr_blockwise_shift_scale(
+        data=constant.astype(np.int8).astype(types.np_int4_dtype), scale=scale
     )
