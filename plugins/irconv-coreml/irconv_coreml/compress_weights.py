@@ -181,7 +181,7 @@ def _initializer(weight: Weight, name: str, tensor: ir.TensorProtocol) -> ir.Val
     value = ir.Value(
         name=name,
         type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(tensor.shape),
+        shape=ir.Shape(tensor.numpy().shape),
         const_value=tensor,
     )
     weight.graph.register_initializer(value)
@@ -193,7 +193,7 @@ def _put(weight: Weight, nodes: list[ir.Node], name: str) -> None:
     last = nodes[-1]
     output = last.outputs[0]
     output.name = last.name = name
-    output.dtype, output.shape = weight.tensor.dtype, ir.Shape(weight.tensor.shape)
+    output.dtype, output.shape = weight.tensor.dtype, ir.Shape(weight.tensor.numpy().shape)
     weight.graph.insert_before(weight.anchor, nodes)
     weight.value.replace_all_uses_with(output)
     producer = weight.value.producer()

@@ -191,6 +191,13 @@ class Program:
             self.weights[name] = array
         return self.mb.const(val=array)
 
+    def hold(self, array: np.ndarray[Any, Any], value: ir.Value | None) -> np.ndarray[Any, Any]:
+        """Remember the integers of a compressed weight as ones that the package must hold."""
+        assert value is not None
+        if array.size >= _DIGESTED:
+            self.weights[value.name or ""] = array
+        return array
+
     def nodes(self, graph: ir.Graph) -> None:
         """Write the nodes of a graph into the block that is open."""
         for node in graph:

@@ -45,7 +45,9 @@ def stored_palette(site: Site, indices: np.ndarray[Any, Any]) -> Var:
         )
     bit_table = np.unpackbits(indices.reshape(-1, 1), axis=1, bitorder="little")[:, :bits]
     return site.mb.constexpr_lut_to_dense(
-        indices=np.packbits(bit_table, bitorder="little"),
+        indices=site.program.hold(
+            np.packbits(bit_table, bitorder="little"), ask.given(site.node, 1)
+        ),
         lut=table,
         shape=np.array(indices.shape, np.uint32),
     )

@@ -137,7 +137,7 @@ def _stored(site: Site, constant: Any, narrow: ir.DataType, axis: int) -> Var:
     scale = options["scale"]
     zero = options.get("zero_point", np.zeros(scale.shape, dtype))
     return site.mb.constexpr_affine_dequantize(
-        quantized_data=constant.astype(dtype),
+        quantized_data=site.program.hold(constant.astype(dtype), ask.given(site.node, 0)),
         zero_point=zero if zero.ndim else dtype.type(zero),
         scale=scale if scale.ndim else scale.dtype.type(scale),
         axis=np.int32(axis),
