@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-import onnx_ir as ir
-
-from irconv.graph.names import NameAllocator
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
-from irconv.passes.weights import Weight, find_weights
-from irconv.runtime.base import Array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 __all__ = ["BlockQuantizeWeights", "PalettizeWeights"]
 
-_INT4_MAX = 7
 _BLOCKED_OPSET = 21
 
 
@@ -61,6 +57,12 @@ class BlockQuantizeWeights(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Quantize one weight after the other; see :class:`Pass`. Details: ``count``."""
+        import onnx_ir as ir
+
+        from irconv.graph.names import NameAllocator
+        from irconv.passes.weights import find_weights
+        from irconv_coreml.stored_forms import blocks, initializer, obstacle, put
+
         del context
         weights, refusals = find_weights(model, min_elements=self.min_elements)
         names = NameAllocator(model)
@@ -68,7 +70,7 @@ class BlockQuantizeWeights(Pass):
         for weight in weights:
             array = weight.tensor.numpy()
             axis = 0 if weight.axis else min(1, array.ndim - 1)
-            reason = _obstacle(weight, array)
+            reason = obstacle(weight, array)
             if model.opset_imports.get("", 1) < _BLOCKED_OPSET:
                 reason = f"blocks need convert-opset{{to={_BLOCKED_OPSET}}}"
             elif not reason and array.shape[axis] % self.block:
@@ -76,14 +78,14 @@ class BlockQuantizeWeights(Pass):
             if reason:
                 refusals.append(weight.refusal(reason))
                 continue
-            quantized, scale = _blocks(array, axis, self.block)
+            quantized, scale = blocks(array, axis, self.block)
             inputs = [
-                _initializer(weight, names.fresh(f"{weight.name}_quantized"), quantized),
-                _initializer(weight, names.fresh(f"{weight.name}_scale"), ir.tensor(scale)),
+                initializer(weight, names.fresh(f"{weight.name}_quantized"), quantized),
+                initializer(weight, names.fresh(f"{weight.name}_scale"), ir.tensor(scale)),
             ]
             attributes = [ir.AttrInt64("axis", axis), ir.AttrInt64("block_size", self.block)]
             node = ir.Node("", "DequantizeLinear", inputs, attributes)
-            _put(weight, [node], names.fresh(f"{weight.name}_dequantized"))
+            put(weight, [node], names.fresh(f"{weight.name}_dequantized"))
             count += 1
         return PassResult(bool(count), {"count": count}, tuple(refusals))
 
@@ -128,13 +130,20 @@ class PalettizeWeights(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Palettize one weight after the other; see :class:`Pass`. Details: ``count``."""
+        import numpy as np
+        import onnx_ir as ir
+
+        from irconv.graph.names import NameAllocator
+        from irconv.passes.weights import find_weights
+        from irconv_coreml.stored_forms import initializer, obstacle, put
+
         del context
         weights, refusals = find_weights(model, min_elements=self.min_elements)
         names = NameAllocator(model)
         count = 0
         for weight in weights:
             array = weight.tensor.numpy()
-            reason = _obstacle(weight, array)
+            reason = obstacle(weight, array)
             if reason:
                 refusals.append(weight.refusal(reason))
                 continue
@@ -144,60 +153,13 @@ class PalettizeWeights(Pass):
             step = (high - low) / last or 1.0
             indices = np.clip(np.rint((exact - low) / step), 0, last).astype(np.uint8)
             table = (low + step * np.arange(last + 1)).astype(array.dtype)
-            stored = _initializer(weight, names.fresh(f"{weight.name}_indices"), ir.tensor(indices))
-            entries = _initializer(weight, names.fresh(f"{weight.name}_table"), ir.tensor(table))
+            stored = initializer(weight, names.fresh(f"{weight.name}_indices"), ir.tensor(indices))
+            entries = initializer(weight, names.fresh(f"{weight.name}_table"), ir.tensor(table))
             cast = ir.Node("", "Cast", [stored], [ir.AttrInt64("to", ir.DataType.INT32.value)])
             positions = cast.outputs[0]
             positions.name = cast.name = names.fresh(f"{weight.name}_positions")
             positions.dtype, positions.shape = ir.DataType.INT32, ir.Shape(array.shape)
             gather = ir.Node("", "Gather", [entries, positions], [ir.AttrInt64("axis", 0)])
-            _put(weight, [cast, gather], names.fresh(f"{weight.name}_dense"))
+            put(weight, [cast, gather], names.fresh(f"{weight.name}_dense"))
             count += 1
         return PassResult(bool(count), {"count": count}, tuple(refusals))
-
-
-def _obstacle(weight: Weight, array: Array) -> str:
-    if weight.tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
-        return "only float32 and float16 are compressed"
-    return "" if np.all(np.isfinite(array)) else "it holds values that are not finite"
-
-
-def _blocks(array: Array, axis: int, block: int) -> tuple[ir.TensorProtocol, Array]:
-    """Return the int4 values, and the scales with the size along ``axis`` divided by ``block``."""
-    import ml_dtypes
-
-    shape = array.shape
-    parts = array.astype(np.float64).reshape(*shape[:axis], -1, block, *shape[axis + 1 :])
-    exact = np.abs(parts).max(axis=axis + 1) / _INT4_MAX
-    tiny = np.finfo(array.dtype).tiny
-    scale = np.where(exact < tiny, 1, exact).astype(array.dtype)
-    steps = np.rint(parts / np.expand_dims(scale.astype(np.float64), axis + 1))
-    values = np.clip(steps, -_INT4_MAX, _INT4_MAX).reshape(shape).astype(ml_dtypes.int4)
-    return ir.Tensor(values, dtype=ir.DataType.INT4), scale
-
-
-def _initializer(weight: Weight, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-    tensor.name = name
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(tensor.numpy().shape),
-        const_value=tensor,
-    )
-    weight.graph.register_initializer(value)
-    return value
-
-
-def _put(weight: Weight, nodes: list[ir.Node], name: str) -> None:
-    """Put nodes, whose last yields the weight, in its place."""
-    last = nodes[-1]
-    output = last.outputs[0]
-    output.name = last.name = name
-    output.dtype, output.shape = weight.tensor.dtype, ir.Shape(weight.tensor.numpy().shape)
-    weight.graph.insert_before(weight.anchor, nodes)
-    weight.value.replace_all_uses_with(output)
-    producer = weight.value.producer()
-    if producer is None:
-        del weight.graph.initializers[weight.name]
-    else:
-        weight.graph.remove(producer, safe=True)
