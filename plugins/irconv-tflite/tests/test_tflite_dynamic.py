@@ -63,6 +63,33 @@ _CASES = {
         }""",
         {"x": np.array([1, 1.5], np.float32)},
     ),
+    "loop_collects_scalars": (
+        """(float start, float limit, float pace) => (float last, float[T] all)
+        <bool go = {1}> {
+            span = Sub (limit, start)
+            parts = Div (span, pace)
+            steps = Cast <to = 7> (parts)
+            last, all = Loop (steps, go, start) <body = step (int64 i, bool c, float h)
+                => (bool d, float g, float row) {
+                d = Identity (c)
+                g = Add (h, pace)
+                row = Identity (h)
+            }>
+        }""",
+        {"start": np.float32(1), "limit": np.float32(9), "pace": np.float32(2)},
+    ),
+    "loop_without_a_bound_collects_scalars": (
+        """(float x) => (float last, float[T] all)
+        <bool go = {1}, float limit = {20.0}, float two = {2.0}> {
+            last, all = Loop ( , go, x) <body = step (int64 i, bool c, float h)
+                => (bool d, float g, float row) {
+                g = Mul (h, two)
+                d = Less (g, limit)
+                row = Identity (h)
+            }>
+        }""",
+        {"x": np.float32(1.5)},
+    ),
     "branches_see_outer_values": (
         """(float[2, 3] x, bool flag) => (float[2, 3] y) {
             a = Relu (x)

@@ -124,7 +124,11 @@ def loop(graph: GraphWriter, node: ir.Node) -> None:
         for value, inner in zip(node.inputs[2:], body.inputs[2:], strict=True)
     ]
     scanned = body.outputs[1 + carried :]
-    stores = [_store(graph, value, most) for value in scanned]
+    growing = [_grows(graph, value, most) for value in scanned]
+    stores = [
+        _started(graph, graph.dtype(value)) if grows else _room(graph, value, most)
+        for value, grows in zip(scanned, growing, strict=True)
+    ]
     operands = [
         graph.constant(np.int64(0)),
         graph.reshape(start, []),
@@ -134,7 +138,7 @@ def loop(graph: GraphWriter, node: ir.Node) -> None:
         *stores,
     ]
     writer = _lowered(graph, body, f"{node.name or 'loop'}_body", captured)
-    _write_body(writer, body, carried, [most, *stores])
+    _write_body(writer, body, carried, [most, *stores], growing)
     inputs = writer.subgraph.inputs
     condition = _condition(graph, node, inputs, len(inputs) - len(stores) - 1)
     variables = [(tensor.dtype, tensor.shape) for tensor in inputs]
@@ -148,11 +152,12 @@ def loop(graph: GraphWriter, node: ir.Node) -> None:
     for value, tensor in zip(node.outputs[:carried], results[2:], strict=False):
         if value.name:
             graph.write(value, tensor)
-    for value, inner, tensor in zip(
-        node.outputs[carried:], scanned, results[len(results) - len(stores) :], strict=True
+    collected = results[len(results) - len(stores) :]
+    for value, inner, tensor, grows in zip(
+        node.outputs[carried:], scanned, collected, growing, strict=True
     ):
         if value.name:
-            graph.write(value, _filled(graph, tensor, results[0], graph.shape(inner)))
+            graph.write(value, _filled(graph, tensor, results[0], graph.shape(inner), grows))
 
 
 def _most_steps(graph: GraphWriter, value: ir.Value | None) -> Tensor:
@@ -161,26 +166,28 @@ def _most_steps(graph: GraphWriter, value: ir.Value | None) -> Tensor:
     return graph.reshape(graph.read(value, "int64"), [])
 
 
-def _store(graph: GraphWriter, value: ir.Value, most: Tensor) -> Tensor:
-    """Return room for what a scan output is at every step.
+def _grows(graph: GraphWriter, value: ir.Value, most: Tensor) -> bool:
+    """Return whether a scan output is collected in a flat tensor that grows with each step.
 
-    Where its sizes and the number of steps are known it is a tensor of all steps; otherwise a
-    flat one that grows.
+    It is where its sizes are not known, or the number of steps has no bound.
     """
     sizes = graph.shape(value)
+    if sizes.count(None) > 1:
+        raise RefusalError(
+            "DYNAMIC_SHAPE",
+            "a loop collects outputs with more than one dynamic dimension",
+            "bind the dimensions with --shape",
+        )
+    steps = 0 if most.constant is None else int(most.constant.load())
+    return None in sizes or steps > _MOST_STEPS
+
+
+def _room(graph: GraphWriter, value: ir.Value, most: Tensor) -> Tensor:
+    """Return a tensor of all steps for a scan output of known sizes."""
+    known = tuple(dim or 0 for dim in graph.shape(value))
     dtype = graph.dtype(value)
-    steps = None if most.constant is None else int(most.constant.load())
-    if None in sizes or (steps is not None and steps > _MOST_STEPS):
-        if sizes.count(None) > 1:
-            raise RefusalError(
-                "DYNAMIC_SHAPE",
-                "a loop collects outputs with more than one dynamic dimension",
-                "bind the dimensions with --shape",
-            )
-        return _empty(graph, dtype)
-    known = tuple(dim or 0 for dim in sizes)
-    if steps is not None:
-        return graph.constant(np.zeros((max(steps, 0), *known), dtype))
+    if most.constant is not None:
+        return graph.constant(np.zeros((max(int(most.constant.load()), 0), *known), dtype))
     count = graph.reshape(graph.cast(most, "int32"), [1])
     rest = graph.constant(np.array(known, np.int32))
     shape = graph.op("CONCATENATION", [count, rest], (1 + len(known),), axis=0)
@@ -188,14 +195,23 @@ def _store(graph: GraphWriter, value: ir.Value, most: Tensor) -> Tensor:
     return graph.op("FILL", [shape, zero], (None, *known), dtype)
 
 
-def _empty(graph: GraphWriter, dtype: str) -> Tensor:
-    """Return a vector of no elements, which counts as one of any length."""
+def _started(graph: GraphWriter, dtype: str) -> Tensor:
+    """Return a vector of open length with one element, which :func:`_filled` leaves out again.
+
+    LiteRT's WHILE fails where an empty vector becomes one of one element.
+    """
     one = graph.constant(np.zeros(1, dtype))
-    bounds = [graph.constant(np.zeros(1, np.int32), name="none") for _ in range(2)]
+    bounds = [graph.constant(np.array([size], np.int32)) for size in (0, 1)]
     return graph.op("SLICE", [one, *bounds], (None,))
 
 
-def _write_body(writer: GraphWriter, body: ir.Graph, carried: int, extra: Sequence[Tensor]) -> None:
+def _write_body(
+    writer: GraphWriter,
+    body: ir.Graph,
+    carried: int,
+    extra: Sequence[Tensor],
+    growing: Sequence[bool],
+) -> None:
     """Add what a step does beside the body: count, and keep the scan outputs."""
     inputs = writer.subgraph.inputs
     kept = inputs[2 + carried :]
@@ -212,19 +228,24 @@ def _write_body(writer: GraphWriter, body: ir.Graph, carried: int, extra: Sequen
     ]
     place = writer.reshape(writer.cast(step, "int32"), [1])
     updated = [
-        _updated(writer, store, writer.read(value, store.dtype), place)
-        for store, value in zip(stores, body.outputs[1 + carried :], strict=True)
+        _appended(writer, store, writer.read(value, store.dtype))
+        if grows
+        else _updated(writer, store, writer.read(value, store.dtype), place)
+        for store, value, grows in zip(stores, body.outputs[1 + carried :], growing, strict=True)
     ]
     _results(writer, [following, ongoing, *values, *kept, most, *updated])
 
 
+def _appended(writer: GraphWriter, store: Tensor, value: Tensor) -> Tensor:
+    """Write one step's value behind those of the steps before."""
+    everything = writer.constant(np.array([-1], np.int32))
+    flat = writer.op("RESHAPE", [value, everything], (None,))
+    return writer.op("CONCATENATION", [store, flat], (None,), axis=0)
+
+
 def _updated(writer: GraphWriter, store: Tensor, value: Tensor, place: Tensor) -> Tensor:
-    """Write one step's value into its place, or behind the others."""
+    """Write one step's value into its place."""
     assert store.shape is not None
-    if store.shape == (None,):
-        everything = writer.constant(np.array([-1], np.int32))
-        flat = writer.op("RESHAPE", [value, everything], (None,))
-        return writer.op("CONCATENATION", [store, flat], (None,), axis=0)
     rank = len(store.shape)
     row = writer.reshape(value, [1, *(dim or 0 for dim in store.shape[1:])])
     if rank > 1:
@@ -248,15 +269,16 @@ def _condition(
     return writer.subgraph
 
 
-def _filled(graph: GraphWriter, store: Tensor, steps: Tensor, row: Shape) -> Tensor:
+def _filled(graph: GraphWriter, store: Tensor, steps: Tensor, row: Shape, grows: bool) -> Tensor:
     """Return the part of a scan output that the loop has written."""
-    assert store.shape is not None
     rank = 1 + len(row)
     sizes = count = graph.reshape(graph.cast(steps, "int32"), [1])
     if rank > 1:
         rest = graph.constant(np.array([-1 if dim is None else dim for dim in row], np.int32))
         sizes = graph.op("CONCATENATION", [count, rest], (rank,), axis=0)
-    if store.shape == (None,):
+    if grows:
+        bounds = [graph.constant(np.array([size], np.int32)) for size in (1, -1)]
+        store = graph.op("SLICE", [store, *bounds], (None,))
         return graph.op("RESHAPE", [store, sizes], (None, *row))
     begin = graph.constant(np.zeros(rank, np.int32))
     return graph.op("SLICE", [store, begin, sizes], (None, *row))
