@@ -20,7 +20,7 @@ from irconv.bundle import Bundle, open_bundle
 from irconv.deploy import open_artifact
 
 BUILD = Path("build/demo")
-TARGETS = ("onnx", "openvino", "trt")
+TARGETS = ("onnx", "openvino", "tflite", "coreml", "torchscript", "trt")
 REQUIRED_ACCURACY = 0.98
 GOLDEN_SAMPLES = 64
 
@@ -87,7 +87,8 @@ def report(bundles: list[Bundle], name: str, images: np.ndarray, labels: np.ndar
             f"{np.median(seconds) * 1e3:.3f} ms",
         )
         if verification["level"] != "artifact":
-            notes.append(f"{bundle.target}: {verification['ran']['note']}")
+            ran = verification["ran"]
+            notes.append(f"{bundle.target}: {ran.get('note') or 'run by the ' + ran['runtime']}")
     table.caption = "accuracy on all test images; latency: median of 200 runs of one image"
     if notes:
         table.caption += "\n" + "\n".join(notes)
