@@ -163,12 +163,27 @@ def build_loop(site: Site) -> tuple[Any, ...]:
             f"    t{index} = loops.stacked({name}, {_empty_stack(value)})"
             for index, (name, value) in enumerate(zip(stacks, scanned, strict=True))
         ),
+        *_unwrapped(state, given, site.node.outputs),
         "    return " + ", ".join([*state, *(f"t{index}" for index in range(len(scanned)))]),
     ]
     module = _module("Loop", "\n".join(lines) + "\n", {"body": body})
     arguments = [site.tensor(0), site.tensor(1)]
     arguments += [site.builder.tensor(value) for value in (*given, *captured)]
     return _call(site, module, "loop", arguments, len(site.node.outputs))
+
+
+def _unwrapped(
+    names: Sequence[str], given: Sequence[ir.Value], results: Sequence[ir.Value]
+) -> list[str]:
+    """Return source lines that unwrap what starts optional and ends as a value.
+
+    Only a loop of no trips can still hold nothing there; running it is then an error.
+    """
+    return [
+        f"    assert {name} is not None, 'a loop of no trips has no value to return'"
+        for name, start, end in zip(names, given, results, strict=False)
+        if isinstance(start.type, ir.OptionalType) and not isinstance(end.type, ir.OptionalType)
+    ]
 
 
 def build_scan(site: Site) -> tuple[Any, ...]:
