@@ -53,8 +53,9 @@ class TfliteBackend(Backend):
         precision: ``f16`` stores float32 constants in 16 bits; kernels still compute in float32.
         layout: ``nhwc`` gives inputs and outputs that the graph transposes anyway as NHWC.
         form: ``c-array`` writes C source with the same bytes beside the file.
-        quantize: ``dynamic-int8`` or ``weight-int8`` quantizes the written file by
-            ai-edge-quantizer. Models that hold QuantizeLinear need no option.
+        quantize: ``weight-int8`` stores weights as int8, by the pass ``quantize-weights``, whose
+            effect is measured; ``dynamic-int8`` has ai-edge-quantizer quantize the written
+            file, which is judged as float32. Models that hold QuantizeLinear need no option.
     """
 
     name: ClassVar[str] = "tflite"
@@ -95,6 +96,7 @@ class TfliteBackend(Backend):
             "convert-opset{to=28}",
             "infer-shapes",
             "fold-constants",
+            *(("quantize-weights",) if self.quantize == "weight-int8" else ()),
             "decompose-sequences",
             "infer-shapes",
             *_LOWERING,
@@ -138,10 +140,10 @@ class TfliteBackend(Backend):
         half = self.precision == "f16"
         data = write_model(model, directory, half=half, channels_last=self.layout == "nhwc")
         notes = ["constants are stored in 16 bits, rounded"] if half else []
-        if self.quantize != "none":
+        if self.quantize == "dynamic-int8":
             from irconv_tflite.emit.quantizer import quantize_file
 
-            quantize_file(directory / MODEL, self.quantize)
+            quantize_file(directory / MODEL)
             notes.append(_QUANTIZED_NOTE)
         if self.form == "c-array":
             write_c_array(directory / MODEL, directory)

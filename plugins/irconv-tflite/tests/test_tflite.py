@@ -154,7 +154,7 @@ def test_c_source_holds_the_same_bytes(network: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["dynamic-int8", "weight-int8"])
-def test_ai_edge_quantizer_shrinks_the_file(way: str, tmp_path: Path) -> None:
+def test_quantizing_shrinks_the_file(way: str, tmp_path: Path) -> None:
     weights = np.random.default_rng(1).standard_normal((128, 128), np.float32)
     text = """
         < ir_version: 8, opset_import: ["" : 17] >
@@ -168,6 +168,18 @@ def test_ai_edge_quantizer_shrinks_the_file(way: str, tmp_path: Path) -> None:
     with backend.runner(tmp_path / "out", artifact) as runner:
         error = np.abs(runner.run({"x": x})["y"] - x @ weights).max()
     assert 1e-6 < error < 1
+
+
+def test_packed_weights_pass_by_the_measured_effect(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).standard_normal((128, 128), np.float32)
+    text = """
+        < ir_version: 8, opset_import: ["" : 17] >
+        g (float[2, 128] x) => (float[2, 128] y) { y = MatMul(x, w) }
+    """
+    path = save(tmp_path, text, w=weights)
+    manifest_of(path, "tflite{quantize=weight-int8}", tmp_path / "out")
+    operators = operators_of(tmp_path / "out" / "tflite" / "model.tflite")
+    assert "DEQUANTIZE" in [code for code, _ in operators]
 
 
 def test_quantizing_and_half_precision_do_not_go_together() -> None:

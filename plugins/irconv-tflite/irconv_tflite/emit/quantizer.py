@@ -12,16 +12,14 @@ from irconv_tflite.sdk import quiet
 
 __all__ = ["quantize_file"]
 
-_RECIPES = {"dynamic-int8": "dynamic_wi8_afp32", "weight-int8": "weight_only_wi8_afp32"}
 
+def quantize_file(model: Path) -> None:
+    """Quantize a float32 file in place, to compute in integers where LiteRT can.
 
-def quantize_file(model: Path, way: str) -> None:
-    """Quantize a float32 file in place.
+    Weights become int8; activations are quantized as they come.
 
     Args:
         model: The file.
-        way: ``dynamic-int8`` computes in integers, with activations quantized as they come;
-            ``weight-int8`` only stores weights so.
 
     Raises:
         MissingError: If ai-edge-quantizer is not installed.
@@ -40,7 +38,7 @@ def quantize_file(model: Path, way: str) -> None:
     try:
         with quiet(), contextlib.redirect_stdout(io.StringIO()):
             tool = quantizer.Quantizer(str(model))
-            tool.load_quantization_recipe(getattr(recipe, _RECIPES[way])())
+            tool.load_quantization_recipe(recipe.dynamic_wi8_afp32())
             tool.quantize().export_model(str(model), overwrite=True)
     except (RuntimeError, ValueError) as error:
         raise BackendError(
