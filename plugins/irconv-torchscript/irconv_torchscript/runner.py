@@ -75,7 +75,9 @@ class TorchRunner(Runner):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (RuntimeError, IndexError, ValueError, AssertionError) as error:
+        except (
+            RuntimeError, IndexError, ValueError, AssertionError, self._torch.jit.Error
+        ) as error:  # fmt: skip
             raise BackendError(f"torch: {_last_line(error)}", where="run") from error
 
     def describe(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from irconv_torchscript.backend import TorchscriptBackend
 
 import irconv
 from irconv.backends.base import Artifact, EmitRequest
-from irconv.errors import ExitCode, UnsupportedError
+from irconv.errors import BackendError, ExitCode, UnsupportedError
 from irconv.passes.base import PassContext
 from irconv.passes.infer_shapes import InferShapes
 from irconv.shapes import DimRange
@@ -97,6 +97,28 @@ def test_a_loop_ends_by_its_condition_or_its_count(tmp_path: Path) -> None:
     assert [len(each["all"]) for each in outputs] == [2, 1, 0]
     assert outputs[0]["y"].tolist() == [3, 6]
     assert outputs[2]["all"].shape == (0, 2)
+
+
+OPTIONAL_LOOP = """g (int64 trips, optional(float[2]) start) => (float[2] y) {
+    y = Loop(trips, , start) <body = b (int64 i, bool go, optional(float[2]) v)
+        => (bool keep, float[2] w) {
+        keep = Identity(go)
+        has = OptionalHasElement(v)
+        w = If(has) <
+            then_branch = t () => (float[2] p) { g = OptionalGetElement(v) p = Add(g, g) },
+            else_branch = e () => (float[2] q) { q = Constant<value = float[2] {1.0, 3.0}>() }
+        >
+    }>
+}"""
+
+
+def test_a_loop_starts_from_nothing_and_ends_with_a_value(tmp_path: Path) -> None:
+    start = np.array([2, 5], np.float32)
+    feeds = [{"trips": np.array(3), "start": value} for value in (None, start)]
+    outputs = run(parse(OPTIONAL_LOOP), tmp_path, *feeds)
+    assert [each["y"].tolist() for each in outputs] == [[4, 12], [16, 40]]
+    with pytest.raises(BackendError, match="no trips"):
+        run(parse(OPTIONAL_LOOP), tmp_path, {"trips": np.array(0), "start": None})
 
 
 def test_a_branch_reads_outer_values(tmp_path: Path) -> None:
