@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
+from irconv_torchscript.executorch.backend import ExecutorchBackend
 
 import irconv
-from irconv.errors import InputError
+from irconv.backends.base import EmitRequest
+from irconv.errors import InputError, UnsupportedError
 from irconv.testing import assert_backend_conforms
 
 pytest.importorskip("executorch", reason="executorch is not installed")
@@ -75,6 +78,16 @@ def test_control_flow_and_dtypes_are_refused_at_once(tmp_path: Path) -> None:
     codes = {(diagnostic.code, diagnostic.op) for diagnostic in found.diagnostics}
     assert ("UNSUPPORTED_OP", "If") in codes
     assert ("UNSUPPORTED_DTYPE", "Add") in codes
+
+
+def test_emit_refuses_operands_of_mixed_dtypes(tmp_path: Path) -> None:
+    model = ir.from_onnx_text("""
+    <ir_version: 10, opset_import: ["" : 20]>
+    net (float[2] x) => (float[2] y) <int64[2] w = {1, 2}> { y = Mul(x, w) }
+    """)
+    with pytest.raises(UnsupportedError) as caught:
+        ExecutorchBackend().emit(model, tmp_path, EmitRequest({}))
+    assert [found.code for found in caught.value.diagnostics] == ["MIXED_DTYPES"]
 
 
 @pytest.mark.slow

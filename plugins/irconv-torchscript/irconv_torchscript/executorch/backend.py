@@ -72,9 +72,13 @@ class ExecutorchBackend(Backend):
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.pte``."""
+        from irconv.errors import UnsupportedError
         from irconv.verify.precision import model_precision
         from irconv_torchscript.executorch.lower import MODEL, write_program
 
+        diagnostics = self.check(model, request.shapes)
+        if diagnostics:
+            raise UnsupportedError(self.name, diagnostics, where="check")
         data = write_program(model, directory, request.shapes, self.delegate)
         return Artifact(
             main=MODEL,
