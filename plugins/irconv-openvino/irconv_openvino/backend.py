@@ -65,9 +65,9 @@ class OpenvinoBackend(Backend):
         )
 
     def legalization(self) -> tuple[str, ...]:
-        """Inline functions and expand what OpenVINO lacks.
+        """Inline functions, replace what OpenVINO lacks, and guard int8 against its errors.
 
-        The expansion runs twice, for bodies that use what it lacks themselves.
+        The replacement runs twice, for bodies that use what it lacks themselves.
         """
         return (
             "inline-functions",
@@ -78,6 +78,8 @@ class OpenvinoBackend(Backend):
             "infer-shapes",
             "fold-constants",
             "eliminate-dead-code",
+            "rewrite-int8-concat",
+            "insert-int8-barriers",
         )
 
     def supports(self, node: ir.Node) -> Support:
@@ -128,13 +130,20 @@ class OpenvinoBackend(Backend):
         candidates = [model_precision(model), _PRECISIONS[self.precision]]
         if self.compress:
             candidates.append("float16")
-        return max(candidates, key=_COARSENESS.index)
+        judged = max(candidates, key=_COARSENESS.index)
+        return "int8" if judged == "float32" and _quantizes(model) else judged
 
     def runner(self, directory: Path, artifact: Artifact) -> Runner:
         """Open the artifact on its device, with the precision it was made for."""
         from irconv_openvino.runner import OpenvinoRunner
 
         return OpenvinoRunner(directory, artifact)
+
+
+def _quantizes(model: ir.Model) -> bool:
+    from irconv.graph.walk import all_nodes
+
+    return any(node.op_type == "QuantizeLinear" for node in all_nodes(model))
 
 
 def _caveats(model: ir.Model) -> list[str]:

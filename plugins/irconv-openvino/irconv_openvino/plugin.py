@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from irconv.backends.base import Backend
+from typing import TYPE_CHECKING
+
 from irconv.hookspecs import hookimpl
-from irconv.passes.base import Pass
-from irconv_openvino.backend import OpenvinoBackend
-from irconv_openvino.passes import LegalizeOpenvino
+
+if TYPE_CHECKING:
+    from irconv.backends.base import Backend
+    from irconv.passes.base import Pass
 
 __all__ = ["irconv_backends", "irconv_passes"]
 
@@ -14,10 +16,16 @@ __all__ = ["irconv_backends", "irconv_passes"]
 @hookimpl
 def irconv_backends() -> list[type[Backend]]:
     """Return the backend of the target ``openvino``."""
+    from irconv_openvino.backend import OpenvinoBackend
+
     return [OpenvinoBackend]
 
 
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
-    """Return the pass that fits a model to OpenVINO."""
-    return [LegalizeOpenvino]
+    """Return the passes that fit a model to OpenVINO."""
+    from irconv_openvino.passes.insert_int8_barriers import InsertInt8Barriers
+    from irconv_openvino.passes.legalize_openvino import LegalizeOpenvino
+    from irconv_openvino.passes.rewrite_int8_concat import RewriteInt8Concat
+
+    return [LegalizeOpenvino, RewriteInt8Concat, InsertInt8Barriers]

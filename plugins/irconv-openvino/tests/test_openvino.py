@@ -14,7 +14,6 @@ from onnx import helper, numpy_helper
 
 import irconv
 from irconv.errors import ExitCode, UnsupportedError
-from irconv.plugins import load_registry
 from irconv.testing import assert_backend_conforms
 
 NAME = 'odd name/with:signs "and quotes"'
@@ -144,16 +143,6 @@ def test_strings_are_refused_before_anything_is_built() -> None:
     diagnostics = OpenvinoBackend().check(model, {})
     assert diagnostics
     assert all(diagnostic.reason and diagnostic.way_out for diagnostic in diagnostics)
-
-
-def test_the_pass_expands_what_openvino_lacks() -> None:
-    from irconv.testing import assert_pass
-
-    documentation = type(load_registry().build_pass("legalize-openvino")).__doc__ or ""
-    before, after = (
-        part.partition("::\n")[2] for part in documentation.split("Before", 1)[1].split("After", 1)
-    )
-    assert_pass(load_registry().build_pass("legalize-openvino"), before, after, run=False)
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""The passes that fit a graph to OpenVINO."""
