@@ -11,7 +11,6 @@ from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from irconv.backends.base import Support
     from irconv.passes.decompose.base import Rule
 
 __all__ = ["LegalizeOpenvino"]
@@ -52,7 +51,7 @@ class LegalizeOpenvino(Pass):
         del context
         expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok)
         kept = {id(node): Refusal(node.name or "", node.op_type, why) for node, why in stayed}
-        decomposed = replace_nodes(model, _rules(), lambda node: _would_help(refusal(node)))
+        decomposed = replace_nodes(model, _rules(), _would_help)
         refusals = [kept[id(node)] for node, _ in stayed if node.graph is not None]
         counts = {"expanded": dict(Counter(expanded)), **decomposed.details}
         return PassResult(
@@ -60,14 +59,26 @@ class LegalizeOpenvino(Pass):
         )
 
 
-def _would_help(support: Support) -> bool:
+def _would_help(node: ir.Node) -> bool:
+    """Return whether a decomposition of ``node`` would be right in OpenVINO.
+
+    It computes the positions of a nearest Resize with other roundings than ONNX says.
+    """
+    from irconv_openvino.support import refusal
+
+    support = refusal(node)
+    mode = node.attributes.get_string("mode", "nearest")
+    if node.op_type == "Resize" and mode == "nearest":
+        return False
     return not support.ok and support.code != "UNSUPPORTED_DTYPE"
 
 
 def _rules() -> dict[str, Rule]:
-    """Return the rules of every family of decompositions that irconv has."""
+    """Return the rules of every family of decompositions that irconv has, and of Tile."""
     from irconv.passes.catalog import PASSES
     from irconv.passes.decompose.base import Decomposition
+    from irconv_openvino.passes.tile import tile
 
     families = [cls for cls in PASSES if issubclass(cls, Decomposition)]
-    return {op_type: rule for family in families for op_type, rule in family.rules.items()}
+    rules = {op_type: rule for family in families for op_type, rule in family.rules.items()}
+    return {**rules, "Tile": tile}

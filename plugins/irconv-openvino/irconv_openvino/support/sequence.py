@@ -12,6 +12,7 @@ from irconv_openvino.support.node import (
     dtype_of,
     has_input,
     is_constant,
+    rank_of,
     value_at,
 )
 
@@ -23,6 +24,7 @@ __all__ = ["CAVEATS", "REFUSALS"]
 _MASK, _PAST_KEY, _VALID_LENGTH = 3, 4, 6
 _PEEPHOLES = 7
 _DFT_AXIS = 2
+_DFT_DEFAULT = -2
 _HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
@@ -46,11 +48,21 @@ def _recurrent(node: ir.Node) -> str:
 
 
 def _dft(node: ir.Node) -> str:
+    """From opset 20 on the axis is an input, which the importer leaves unread."""
     if attribute_int(node, "onesided", 0):
         return "OpenVINO 2026.4 gives a one-sided transform the wrong shape"
-    if has_input(node, _DFT_AXIS) and not is_constant(node, _DFT_AXIS):
-        return "OpenVINO 2026.4 ignores an axis that is not constant"
-    return ""
+    rank = rank_of(value_at(node, 0))
+    if "axis" in node.attributes:
+        return ""
+    axis = value_at(node, _DFT_AXIS)
+    tensor = None if axis is None else ir.convenience.get_const_tensor(axis)
+    number = (
+        _DFT_DEFAULT if axis is None else None if tensor is None else int(tensor.numpy().item())
+    )
+    first = {1} if rank is None else {1, 1 - rank}
+    return (
+        "" if number in first else "OpenVINO 2026.4 transforms along axis 1, whatever axis is given"
+    )
 
 
 def _stft(node: ir.Node) -> str:
