@@ -110,9 +110,13 @@ class TrtBackend(Backend):
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Expand what TensorRT lacks, fit quantization to it, convert to float16 if asked."""
+        """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked."""
         specs = [
             f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}",
+            "infer-shapes",
+            "legalize-trt",
+            "infer-shapes",
+            "legalize-trt",
             "infer-shapes",
             "fold-constants",
             "rewrite-uint8-qdq",
@@ -137,7 +141,7 @@ class TrtBackend(Backend):
         A call of a local function is judged by the nodes of the function, not by its name.
         """
         from irconv_trt.profiles import missing_ranges
-        from irconv_trt.support import sizing_diagnostics
+        from irconv_trt.sizing import sizing_diagnostics
 
         calls = {f"{domain}::{name}" for domain, name, _ in model.functions}
         diagnostics = [

@@ -25,6 +25,7 @@ def irconv_passes() -> list[type[Pass]]:
     from irconv_trt.passes.convert_float16 import ConvertFloat16
     from irconv_trt.passes.expand_asymmetric_qdq import ExpandAsymmetricQdq
     from irconv_trt.passes.fold_bias_dequantize import FoldBiasDequantize
+    from irconv_trt.passes.legalize_trt import LegalizeTrt
     from irconv_trt.passes.rewrite_uint8_qdq import RewriteUint8Qdq
 
-    return [ConvertFloat16, ExpandAsymmetricQdq, FoldBiasDequantize, RewriteUint8Qdq]
+    return [ConvertFloat16, ExpandAsymmetricQdq, FoldBiasDequantize, LegalizeTrt, RewriteUint8Qdq]

@@ -17,6 +17,7 @@ from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.runtime.values import numpy_dtype
 from irconv_trt import cuda, sdk
 from irconv_trt.backend import GRAPH
+from irconv_trt.graph_form import runnable_form
 from irconv_trt.header import read_header
 from irconv_trt.messages import builder_words
 
@@ -59,27 +60,32 @@ def _serves(backend: TrtBackend, capability: int) -> bool:
 class GraphRunner(Runner):
     """Runs ``graph.onnx``, the exact graph handed to the parser, in ONNX Runtime.
 
-    ONNX Runtime's own graph optimizations are off, since they would run another graph.
+    ONNX Runtime's own graph optimizations are off, since they would run another graph. Where it
+    has no kernel for a node, a form of the graph is run that means the same, and described so.
 
     Args:
         graph: The file.
 
     Raises:
-        MissingError: If ONNX Runtime has no CPU kernel for a node, such as one in bfloat16.
+        MissingError: If ONNX Runtime has no CPU kernel for a node, and no other form of it helps.
     """
 
     level: Level = "graph"
 
     def __init__(self, graph: Path) -> None:
+        self._form = ""
         try:
             self._runner = OnnxRuntimeRunner(graph, optimize=False)
         except UnsupportedError as error:
-            raise MissingError(
-                "the engine was built, but there is no GPU here to run it, and ONNX Runtime "
-                f"cannot run the graph in its place: {error.diagnostics[0].reason}",
-                where="target trt",
-                hint="verify it on a machine with a GPU that the engine is for",
-            ) from error
+            form = runnable_form(graph)
+            if form is None:
+                raise MissingError(
+                    "the engine was built, but there is no GPU here to run it, and ONNX Runtime "
+                    f"cannot run the graph in its place: {error.diagnostics[0].reason}",
+                    where="target trt",
+                    hint="verify it on a machine with a GPU that the engine is for",
+                ) from error
+            self._runner, self._form = form
 
     def run(self, feeds: Feeds) -> dict[str, Value]:
         """Return the outputs of the graph."""
@@ -87,9 +93,9 @@ class GraphRunner(Runner):
 
     def describe(self) -> dict[str, str]:
         """Say plainly what was run and what was not."""
+        what = f"the graph handed to the TensorRT-RTX parser was run in ONNX Runtime{self._form}"
         return self._runner.describe() | {
-            "note": "the exact graph handed to the TensorRT-RTX parser was run in ONNX Runtime; "
-            "the engine was built and its header checked, not executed"
+            "note": f"{what}; the engine was built and its header checked, not executed"
         }
 
     def close(self) -> None:

@@ -6,27 +6,20 @@ would accept and then compute wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from irconv.backends.base import Support
-from irconv.errors import Diagnostic
 from irconv_trt.op_table import MATRIX_PRODUCTS, NOT_BUILT, OPERATORS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["sizing_diagnostics", "support_of"]
+__all__ = ["support_of"]
 
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMin"})
 _POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 _ONE_OUTPUT = frozenset({"LayerNormalization", "MaxPool"})
-_SIZING_INPUTS: dict[str, tuple[int, ...]] = {
-    "ConstantOfShape": (0,), "CumSum": (1,), "Expand": (1,), "Loop": (0,), "OneHot": (1,),
-    "Pad": (1,), "Range": (0, 1, 2), "Reshape": (1,), "Resize": (2, 3), "Slice": (1, 2, 3, 4),
-    "Split": (1,), "Squeeze": (1,), "Tile": (1,), "TopK": (1,), "Unsqueeze": (1,),
-    "Upsample": (1,),
-}  # fmt: skip
 _UINT8_OPERATORS = frozenset({"Cast", "Identity"})
 _DTYPES = frozenset(
     {
@@ -34,8 +27,13 @@ _DTYPES = frozenset(
         "FLOAT8E4M3FN", "INT4", "FLOAT4E2M1", "FLOAT8E8M0",
     }
 )  # fmt: skip
+_QUANTIZED_ONLY = frozenset({"FLOAT8E4M3FN", "INT4", "FLOAT4E2M1", "FLOAT8E8M0"})
+_QUANTIZERS = frozenset({"Constant", "DequantizeLinear", "QuantizeLinear"})
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+_CACHE_RANK = 4
 _TURING = 75
 _FLOAT8_CAPABILITY = 89
+_TRAINING, _MATRIX = 2, 2
 _DECOMPOSE = "express it by simpler operators in the model"
 _QUANTIZE_AGAIN = "quantize again with symmetric int8 activations and weights (zero point 0)"
 
@@ -52,25 +50,6 @@ def support_of(node: ir.Node, capabilities: Iterable[int]) -> Support:
         if support is not None:
             return support
     return _hardware(node, min(capabilities, default=_FLOAT8_CAPABILITY)) or Support(True)
-
-
-def sizing_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each node that reads sizes or axes from an input of the model."""
-    from irconv.graph.walk import all_nodes
-
-    fed = {value for value in model.graph.inputs if value.const_value is None}
-    for node in all_nodes(model):
-        for index in _sizing_inputs(node):
-            value = node.inputs[index] if index < len(node.inputs) else None
-            if value is not None and value in fed:
-                yield Diagnostic(
-                    "SHAPE_INPUT",
-                    f"{value.name!r}, an input of the model, gives it sizes or axes, which must "
-                    "be known when the engine is built",
-                    node.name or "",
-                    node.op_type,
-                    "make it constant, or take it from the shape of another input",
-                )
 
 
 def _no(code: str, reason: str, way_out: str) -> Support:
@@ -107,6 +86,13 @@ def _dtypes(node: ir.Node) -> Support | None:
                 "UNSUPPORTED_DTYPE",
                 f"{value.name!r} is {name.lower()}, which TensorRT-RTX does not have",
                 "use float32, float16, bfloat16, int32, int64, bool, or int8 by Q/DQ",
+            )
+        if name in _QUANTIZED_ONLY and node.op_type not in _QUANTIZERS:
+            return _no(
+                "UNSUPPORTED_DTYPE",
+                f"{value.name!r} is {name.lower()}, which TensorRT-RTX has only between "
+                "QuantizeLinear and DequantizeLinear",
+                "quantize and dequantize in place of casting",
             )
         if name == "UINT8" and node.op_type not in _UINT8_OPERATORS:  # silent: taken as int8
             return _no(
@@ -157,6 +143,12 @@ def _attributes(node: ir.Node) -> Support | None:
     kind = node.op_type
     if kind in _POOLS and any(size != 1 for size in _ints(node, "dilations")):
         return _attribute("it is dilated")
+    if kind in _POOLS and _ends_in_padding(node):
+        return _attribute("its last window lies in the padding (ceil_mode=1)")
+    if kind in _RECURRENT and _int(node, "layout", 0):
+        return _attribute("its batch comes first (layout=1)")
+    if kind == "TensorScatter":
+        return _tensor_scatter(node)
     if kind == "LpPool" and _int(node, "p", 2) not in (1, 2):
         return _attribute("only p=1 and p=2 are taken")
     if kind in ("ScatterND", "ScatterElements") and _text(node, "reduction", "none") != "none":
@@ -167,6 +159,32 @@ def _attributes(node: ir.Node) -> Support | None:
         return _attribute("it is in training mode")
     if kind.startswith("Random") and "seed" in node.attributes:  # silent: another sequence
         return _attribute("TensorRT-RTX ignores its seed, so it cannot give the same numbers")
+    return None
+
+
+def _ends_in_padding(node: ir.Node) -> bool:
+    """Return whether ONNX leaves out a window that TensorRT counts, as far as sizes are known."""
+    data = node.inputs[0]
+    if not _int(node, "ceil_mode", 0) or data is None or data.shape is None:
+        return False
+    kernel, strides, pads = (_ints(node, name) for name in ("kernel_shape", "strides", "pads"))
+    for axis, size in enumerate(list(data.shape)[2:]):
+        if not isinstance(size, int):
+            continue
+        stride = strides[axis] if strides else 1
+        before, behind = (pads[axis], pads[axis + len(kernel)]) if pads else (0, 0)
+        last = -(-(size + before + behind - kernel[axis]) // stride) * stride
+        if last >= size + before:
+            return True
+    return False
+
+
+def _tensor_scatter(node: ir.Node) -> Support | None:
+    if _text(node, "mode", "linear") != "linear":
+        return _attribute("only mode=linear is taken")
+    cache = node.inputs[0]
+    if cache is not None and cache.shape is not None and cache.shape.rank() != _CACHE_RANK:
+        return _attribute("only a cache of rank 4 is taken")
     return None
 
 
@@ -194,16 +212,44 @@ def _connections(node: ir.Node) -> Support | None:
     if node.op_type == "Mod" and not _int(node, "fmod", 0) and _floating(first):
         return _no("UNSUPPORTED_DTYPE", "it takes floats with fmod=0", "set fmod=1")
     integer8 = first is not None and first.dtype is not None and first.dtype.name == "INT8"
-    if node.op_type == "Clip" and integer8:
-        return _no("UNSUPPORTED_DTYPE", "it clips int8", "cast to int32 before it")
+    if node.op_type in ("Clip", "Mod") and integer8:
+        return _no("UNSUPPORTED_DTYPE", "it computes with int8", "cast to int32 before it")
+    return _constants(node) or _vector_product(node)
+
+
+def _constants(node: ir.Node) -> Support | None:
+    """Refuse what must be known when the engine is built, and is not."""
+    if node.op_type == "Dropout" and len(node.inputs) > _TRAINING:
+        training = node.inputs[_TRAINING]
+        tensor = None if training is None else _constant(training)
+        if training is not None and (tensor is None or tensor.numpy().any()):
+            return _no("NOT_CONSTANT", "it drops values, as in training", "export for inference")
+    if node.op_type == "STFT":
+        for index in (1, 3):
+            value = node.inputs[index] if index < len(node.inputs) else None
+            if value is not None and _constant(value) is None:
+                return _no(
+                    "NOT_CONSTANT",
+                    f"{value.name!r}, a size of its frames, is not constant",
+                    "make it constant",
+                )
     return None
 
 
-def _sizing_inputs(node: ir.Node) -> tuple[int, ...]:
-    """Return which inputs of ``node`` are sizes, axes or counts rather than data."""
-    if node.op_type.startswith("Reduce"):
-        return (1,)
-    return _SIZING_INPUTS.get(node.op_type, ())
+def _vector_product(node: ir.Node) -> Support | None:
+    if node.op_type != "MatMul":
+        return None
+    ranks = [
+        value.shape.rank() if value is not None and value.shape is not None else None
+        for value in node.inputs
+    ]
+    if ranks[0] == 1 and (ranks[1] or 0) > _MATRIX:
+        return _no(
+            "UNSUPPORTED_FORM",
+            "it multiplies a vector by a stack of matrices",
+            "reshape the vector to a matrix",
+        )
+    return None
 
 
 def _floating(value: ir.Value | None) -> bool:
