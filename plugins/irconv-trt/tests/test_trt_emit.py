@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -61,11 +62,28 @@ def test_without_a_gpu_the_graph_is_run_and_said_so(cnn: ir.Model, emit: Any) ->
 
 
 @needs_no_gpu
-def test_what_cannot_be_run_here_in_any_way_says_so(emit: Any) -> None:
+def test_a_graph_without_kernels_is_run_in_another_form_and_said_so(emit: Any) -> None:
     backend = TrtBackend()
     model = _model("g (bfloat16[2] x) => (bfloat16[2] y) { y = Add (x, x) }")
     artifact, directory = emit(model, backend)
     assert artifact.precision == "bfloat16"
+    x = np.array([1.0, 1.5], ml_dtypes.bfloat16)
+    with backend.runner(directory, artifact) as runner:
+        np.testing.assert_array_equal(runner.run({"x": x})["y"], x + x)
+        assert "bfloat16 computed in float32 and rounded" in runner.describe()["note"]
+
+
+@needs_no_gpu
+def test_what_cannot_be_run_here_in_any_way_says_so(emit: Any) -> None:
+    backend = TrtBackend(sm=(120,))
+    model = _model(
+        """g (float[16] x) => (float[16] y) <float s = {2.0}> {
+            q = QuantizeLinear <output_dtype = 23> (x, s)
+            y = DequantizeLinear (q, s)
+        }""",
+        opset=23,
+    )
+    artifact, directory = emit(model, backend)
     with pytest.raises(MissingError, match="no GPU here to run it"):
         backend.runner(directory, artifact)
 
