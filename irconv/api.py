@@ -93,9 +93,9 @@ def run(bundle: PathLike, inputs: Feeds, **options: Any) -> dict[str, Value]:
     return run_bundle(open_bundle(bundle), [inputs], limits=_options(**options).limits())[0]
 
 
-def inspect(path: PathLike) -> dict[str, Any]:
+def inspect(path: PathLike, frontend: str | None = None) -> dict[str, Any]:
     """Return JSON-ready facts about a model or a bundle, executing nothing in it."""
-    return inspect_path(str(path))
+    return inspect_path(str(path), frontend)
 
 
 def optimize(

@@ -42,6 +42,10 @@ class CompileOptions:
     Attributes:
         targets: Target specs.
         inputs: ``--input`` texts.
+        outputs: Names of the source's values that are to be outputs; empty for its own.
+        signature: Which of the source's signatures is meant; None for the default one.
+        frontend: Spec text of the frontend; None to choose it by what the source is.
+        frontend_python: Interpreter for the frontend's workers; None for this one.
         shapes: ``--shape`` texts.
         level: Optimization level, 0 to 3.
         passes: Pipeline text that replaces the level's pipeline; None keeps it.
@@ -63,6 +67,10 @@ class CompileOptions:
 
     targets: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    signature: str | None = None
+    frontend: str | None = None
+    frontend_python: str | None = None
     shapes: tuple[str, ...] = ()
     level: int = 2
     passes: str | None = None
@@ -84,6 +92,10 @@ class CompileOptions:
     def limits(self, target: str = "") -> WorkerLimits:
         """Return the limits of a worker that serves ``target``."""
         return WorkerLimits(self.timeout, self.max_ram, self.python.get(target))
+
+    def frontend_limits(self) -> WorkerLimits:
+        """Return the limits of the workers that hold the source's framework."""
+        return WorkerLimits(self.timeout, self.max_ram, self.frontend_python)
 
     def save(self, path: Path) -> None:
         """Write the options that are not at their default as JSON."""

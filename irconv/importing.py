@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from irconv.config import CompileOptions
-from irconv.errors import InputError
-from irconv.frontends.base import Imported, ImportRequest
+from irconv.errors import InputError, UsageError
+from irconv.frontends.base import Frontend, Imported, ImportRequest
 from irconv.frontends.choose import choose_frontend
 from irconv.graph.interface import input_specs
 from irconv.plugins import Registry
@@ -24,28 +24,48 @@ def import_model(source: str, options: CompileOptions, registry: Registry) -> It
 
     Args:
         source: Path of a model, or ``module:factory`` with ``options.trust``.
-        options: ``inputs``, ``shapes``, ``trust`` and the limits of workers.
+        options: ``frontend``, ``inputs``, ``outputs``, ``signature``, ``shapes``, ``trust`` and
+            the limits of workers.
         registry: Where the frontends come from.
 
     Raises:
+        UsageError: If the frontend has no use for a signature or names of outputs.
         InputError: If the source cannot be used, or a range names a dimension that it lacks.
         MissingError: If the source's framework is not installed.
     """
     shapes = parse_shapes(options.shapes)
     inputs = [parse_input(text) for text in options.inputs]
-    frontend = choose_frontend(registry, source)
+    frontend = choose_frontend(registry, source, options.frontend)
     with tempfile.TemporaryDirectory(prefix="irconv-import-") as directory:
         request = ImportRequest(
             directory=Path(directory),
-            limits=options.limits(),
+            limits=options.frontend_limits(),
             trust=options.trust,
             inputs=inputs,
             shapes=shapes,
+            signature=options.signature,
+            outputs=options.outputs,
         )
+        _check_use(frontend, request)
         imported = frontend.load(source, request)
         with contextlib.closing(imported):
             _check_dimension_names(imported, shapes)
             yield imported
+
+
+def _check_use(frontend: Frontend, request: ImportRequest) -> None:
+    """Refuse what the frontend would ignore."""
+    given = {
+        "signature": ("--signature", request.signature is not None),
+        "outputs": ("--output-name", bool(request.outputs)),
+    }
+    for what, (option, is_given) in given.items():
+        if is_given and what not in frontend.takes:
+            raise UsageError(
+                f"frontend {frontend.name!r} does not choose by {option}",
+                where=option,
+                hint=f"leave {option} out, or name another frontend by --frontend",
+            )
 
 
 def _check_dimension_names(imported: Imported, shapes: Mapping[str, DimRange]) -> None:

@@ -21,8 +21,12 @@ __all__ = ["diagnose", "inspect_path"]
 _DOCTOR_SECONDS = 60.0
 
 
-def inspect_path(path: str) -> dict[str, Any]:
+def inspect_path(path: str, frontend_spec: str | None = None) -> dict[str, Any]:
     """Return JSON-ready facts about a model or a bundle.
+
+    Args:
+        path: The model or the bundle.
+        frontend_spec: Spec text of the frontend to look at a model with; None to choose it.
 
     Raises:
         InputError: If it is neither, or broken.
@@ -30,7 +34,7 @@ def inspect_path(path: str) -> dict[str, Any]:
     registry = load_registry()
     if (Path(path) / MANIFEST).is_file() or Path(path).name == MANIFEST:
         return _inspect_bundle(path, registry)
-    frontend = choose_frontend(registry, path)
+    frontend = choose_frontend(registry, path, frontend_spec)
     return {"kind": "model", "frontend": frontend.name, "path": path, **frontend.inspect(path)}
 
 

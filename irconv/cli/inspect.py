@@ -12,12 +12,13 @@ from irconv.cli.output import emit_json
 
 @click.command("inspect")
 @click.argument("path")
+@click.option("--frontend", metavar="SPEC", help="Frontend to look at a model with.")
 @json_option
-def command(path: str, as_json: bool) -> None:
+def command(path: str, frontend: str | None, as_json: bool) -> None:
     """Say what the model or bundle at PATH is, executing nothing in it."""
     from irconv.inspection import inspect_path
 
-    facts = inspect_path(path)
+    facts = inspect_path(path, frontend)
     if as_json:
         emit_json(facts)
     elif facts["kind"] == "bundle":

@@ -62,6 +62,26 @@ def source_options(function: _F) -> _F:
                 help="Shape and dtype of an input: 'x[1,3,224,224]{f32}'; may be repeated.",
             ),
             click.option(
+                "--output-name",
+                "outputs",
+                multiple=True,
+                metavar="NAME",
+                help="A value of the source that is to be an output; may be repeated.",
+            ),
+            click.option(
+                "--signature", metavar="NAME", help="Which of the source's signatures to read."
+            ),
+            click.option(
+                "--frontend",
+                metavar="SPEC",
+                help="Frontend to read the source by, such as pytorch{opset=18}.",
+            ),
+            click.option(
+                "--frontend-python",
+                type=click.Path(exists=True, dir_okay=False),
+                help="Interpreter of another environment, which has the source's framework.",
+            ),
+            click.option(
                 "--shape",
                 "shapes",
                 multiple=True,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from irconv.backends.base import Availability
+from irconv.errors import MissingError
 from irconv.shapes import DimRange, InputSpec
 from irconv.spec import Configurable
 
@@ -58,7 +59,10 @@ class ImportRequest:
         trust: Whether code that the source names may run.
         inputs: Inputs as the user states them by ``--input``.
         shapes: Ranges of named dimensions.
-        limits: Limits of the worker processes that a frontend starts.
+        limits: Limits of the worker processes that a frontend starts, and the interpreter of
+            another environment that they run in, where the user names one.
+        signature: Which of the source's signatures is meant; None for the only or default one.
+        outputs: Names of the values of the source that are to be outputs; empty for its own.
     """
 
     directory: Path
@@ -66,6 +70,8 @@ class ImportRequest:
     trust: bool = False
     inputs: Sequence[InputSpec] = ()
     shapes: Mapping[str, DimRange] = field(default_factory=dict)
+    signature: str | None = None
+    outputs: Sequence[str] = ()
 
 
 @dataclass
@@ -96,10 +102,13 @@ class Frontend(Configurable, abc.ABC):
         name: Kebab-case name.
         summary: One line for ``irconv frontends``.
         suffixes: File suffixes that it reads, for messages.
+        takes: Which of ``signature`` and ``outputs`` of a request it understands; a request
+            with another is refused before ``load``.
     """
 
     summary: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     @abc.abstractmethod
     def recognizes(self, source: str) -> bool:
@@ -111,6 +120,21 @@ class Frontend(Configurable, abc.ABC):
     @abc.abstractmethod
     def available(self) -> Availability:
         """Say whether the framework is installed; cheap, and imports nothing heavy."""
+
+    def require(self, request: ImportRequest) -> None:
+        """Check that the framework is there, unless its worker runs in another environment.
+
+        Raises:
+            MissingError: If it is not installed here.
+        """
+        availability = self.available()
+        if not availability.ok and request.limits.python is None:
+            raise MissingError(
+                f"frontend {self.name!r} cannot run here: {availability.detail}",
+                where=f"frontend {self.name}",
+                hint=f"{availability.way_out}, or name the interpreter of an environment that has "
+                "it by --frontend-python",
+            )
 
     @abc.abstractmethod
     def inspect(self, source: str) -> dict[str, Any]:

@@ -1,34 +1,34 @@
-"""Choosing the frontend of a source by what the source is."""
+"""Choosing the frontend of a source by what the source is, or as the user says."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from irconv.errors import InputError, MissingError
+from irconv.errors import InputError
 from irconv.frontends.base import Frontend
 from irconv.plugins import Registry
 
 __all__ = ["choose_frontend"]
 
 
-def choose_frontend(registry: Registry, source: str) -> Frontend:
-    """Return the first frontend that recognizes ``source``, and check that it is available.
+def choose_frontend(registry: Registry, source: str, spec: str | None = None) -> Frontend:
+    """Return the frontend of ``source``; whether its framework is installed is seen at loading.
+
+    Args:
+        registry: The frontends there are.
+        source: A path or ``module:factory``.
+        spec: Spec text of the frontend to use; None for the first that recognizes the source.
 
     Raises:
         InputError: If there is no such file, or no frontend knows the format.
-        MissingError: If the frontend's framework is not installed.
+        UsageError: If ``spec`` names no frontend, or an option that it lacks.
     """
+    if spec is not None:
+        return registry.build_frontend(spec)
     known: list[str] = []
     for name, cls in registry.frontends().items():
         frontend = cls()
         if frontend.recognizes(source):
-            availability = frontend.available()
-            if not availability.ok:
-                raise MissingError(
-                    f"frontend {name!r} cannot run here: {availability.detail}",
-                    where=f"frontend {name}",
-                    hint=availability.way_out,
-                )
             return frontend
         known.append(f"{name} ({', '.join(cls.suffixes) or cls.summary})")
     if not Path(source).exists():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from irconv.backends.base import Availability
-from irconv.errors import InputError, MissingError
+from irconv.errors import InputError
 from irconv.frontends.base import Frontend, Imported, ImportRequest, SourceInfo
 
 if TYPE_CHECKING:
@@ -94,15 +94,10 @@ class PytorchFrontend(Frontend):
                     where=_WHERE,
                     hint="re-run with --trust if you wrote it or know who did",
                 )
-            self._require_torch()
+            self.require(request)
             return self._load_factory(source, request)
         with _open(source) as file:
             return self._load_program(source, file, request)
-
-    def _require_torch(self) -> None:
-        availability = self.available()
-        if not availability.ok:
-            raise MissingError(availability.detail, where=_WHERE, hint=availability.way_out)
 
     def _load_program(self, source: str, file: IO[bytes], request: ImportRequest) -> Imported:
         from irconv.frontends.pytorch.archive import read_program_archive
@@ -117,7 +112,7 @@ class PytorchFrontend(Frontend):
             if archive.dangers:
                 raise _refusal(archive.dangers)
             notes += archive.notes
-        self._require_torch()
+        self.require(request)
         sha256, size = _digest(file)
         worker = _start(request)
         try:
