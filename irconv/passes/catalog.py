@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from irconv.passes.base import Pass
 from irconv.passes.bind_shapes import BindShapes
+from irconv.passes.cancel_transposes import CancelTransposes
 from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.decompose.einsum import DecomposeEinsum
 from irconv.passes.decompose.emulate_dtypes import EmulateDtypes
@@ -56,6 +57,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateIdentity,
     FoldConstants,
     EliminateNoOp,
+    CancelTransposes,
     FuseConvBatchnorm,
     Simplify,
     PruneMagnitude,

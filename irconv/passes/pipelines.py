@@ -38,7 +38,13 @@ _CLEAN_UP_LAST = (
 _LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
-    ("infer-shapes", *_CLEAN_UP_FIRST, "fuse-conv-batchnorm", *_CLEAN_UP_LAST),
+    (
+        "infer-shapes",
+        *_CLEAN_UP_FIRST,
+        "cancel-transposes",
+        "fuse-conv-batchnorm",
+        *_CLEAN_UP_LAST,
+    ),
 )
 _QUANTIZE_RECIPES: Mapping[str, str] = {"weights-int8": "quantize-weights"}
 _QUANTIZE_PREFIX = "quantize-"

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from irconv.passes.base import Pass
+from irconv.passes.cancel_transposes import CancelTransposes
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
@@ -28,7 +29,9 @@ EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(),
 )  # fmt: skip
-ROUNDING: tuple[Pass, ...] = (FoldConstants(rounding=True), FuseConvBatchnorm())
+ROUNDING: tuple[Pass, ...] = (
+    FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
+)  # fmt: skip
 
 BOUNDED = settings(
     max_examples=100,
@@ -40,7 +43,8 @@ BOUNDED = settings(
 Dim = int | str
 STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
-    "transpose", "concat", "slice", "split", "dropout", "conv_batchnorm", "branch", "twice",
+    "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
+    "branch", "twice",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -182,6 +186,19 @@ class Builder:
             order[-1], order[-2] = order[-2], order[-1]
         moved = tuple(dims[axis] for axis in order)
         self.add(self.node("Transpose", [value], perm=order)[0], moved)
+
+    def do_there_and_back(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        if len(dims) < 3:
+            return
+        order = [0, 2, 1, *range(3, len(dims))]
+        there = self.node("Transpose", [value], perm=order)[0]
+        moved = tuple(dims[axis] for axis in order)
+        others = [other for other, its in self.pool if its == moved] or [there]
+        there = self.node("Add", [there, others[number % len(others)]])[0]
+        if number % 2:
+            self.add(there, moved)
+        back = self.node("Relu", [there])[0]
+        self.add(self.node("Transpose", [back], perm=order)[0], dims)
 
     def do_concat(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         parts = [value] * (1 + number % 2)

@@ -47,7 +47,7 @@ class ConvertLayout(Pass):
 
         <ir_version: 13, opset_import: ["" : 28, "irconv.nhwc" : 1]>
         example (float[1, 3, 8, 8] x, float[4, 3, 3, 3] w) => (float[1, 4] y)
-        <int64[2] axes = {2, 3}, int64[2] y_operand = {1, 2}, float[1, 8, 8, 3] x_last,
+        <int64[2] y_operand = {1, 2}, float[1, 8, 8, 3] x_last,
          float[1, 6, 6, 4] image_last, float[1, 6, 6, 4] active_last>
         {
             x_last = Transpose<perm = [0, 2, 3, 1]>(x)
@@ -73,12 +73,13 @@ class ConvertLayout(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Choose layouts and rewrite the model; linear in nodes."""
+        from irconv.passes.layout.candidates import grow, held
+        from irconv.passes.layout.choice import choose
+        from irconv.passes.layout.form import Form
+        from irconv.passes.layout.rewrite import Rewriter
         from irconv_tflite.emit.lower import refusal_of
-        from irconv_tflite.passes.layout.anchors import anchor_form
-        from irconv_tflite.passes.layout.candidates import grow
-        from irconv_tflite.passes.layout.choice import choose
-        from irconv_tflite.passes.layout.form import Form
-        from irconv_tflite.passes.layout.rewrite import Rewriter
+        from irconv_tflite.passes.layout.anchors import CHANNEL_LAST_RULES, anchor_form
+        from irconv_tflite.passes.layout.functions import DOMAIN, define
 
         del context
         if model.graph.opset_imports.get("", 0) < _OLDEST:
@@ -97,8 +98,12 @@ class ConvertLayout(Pass):
                 refusals.append(Refusal(node.name or "", node.op_type, form))
         if not anchors:
             return PassResult(False, refusals=tuple(refusals))
-        forms = choose(grow(anchors), anchors, graphs)
-        rewriter = Rewriter(model, forms)
+        seeds = (item for node, form in anchors.items() for item in held(node, form))
+        forms = choose(grow(anchors, seeds, CHANNEL_LAST_RULES), anchors, graphs)
+        for node, form in forms.items():
+            if form.domain == DOMAIN:
+                define(model, node.op_type, len(form.outputs[0] or ()))
+        rewriter = Rewriter(model, forms, "last")
         rewriter.run()
         details = {
             "channel-last": dict(Counter(node.op_type for node in anchors)),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
-from irconv_tflite.passes.layout.form import Form
-from irconv_tflite.passes.layout.functions import ATTRIBUTES, channel_last_name
-from irconv_tflite.passes.layout.permutation import channel_last
+from irconv.passes.layout.form import Form
+from irconv.passes.layout.permutation import Permutation, channel_last
+from irconv.passes.layout.rules import RULES, Rule, rank_of
+from irconv_tflite.passes.layout.functions import ATTRIBUTES, DOMAIN, channel_last_name
 
-__all__ = ["anchor_form", "channel_last_form"]
+__all__ = ["CHANNEL_LAST_RULES", "anchor_form", "channel_last_form"]
 
 _ANCHORS = frozenset(
     {
@@ -59,7 +60,7 @@ def channel_last_form(node: ir.Node) -> Form | str:
         inputs=(order, *(None for _ in node.inputs[1:])),
         outputs=(order, *(None for _ in node.outputs[1:])),
         op_type=channel_last_name(node.op_type, rank),
-        channel_last=True,
+        domain=DOMAIN,
         dropped=frozenset(unknown),
     )
 
@@ -82,3 +83,22 @@ def _keeps_channels(node: ir.Node) -> bool:
     if after.shape is None:
         return not leading
     return all(before.shape[axis] == after.shape[axis] for axis in leading)
+
+
+def _per_channel(node: ir.Node, order: Permutation, port: int) -> Form | None:
+    """BatchNormalization, InstanceNormalization: an operator of their own."""
+    if port > 0 or rank_of(node.inputs[0]) != len(order) or order != channel_last(len(order)):
+        return None
+    mode = node.attributes.get("training_mode")
+    outputs = [value for value in node.outputs[1:] if value.name]
+    if len(order) not in (3, 4, 5) or outputs or (mode is not None and mode.as_int()):
+        return None
+    form = channel_last_form(node)
+    return form if isinstance(form, Form) else None
+
+
+CHANNEL_LAST_RULES: Mapping[str, Rule] = {
+    **RULES,
+    **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _per_channel),
+}
+"""Operators that join a region: those of any layout, and those that have a channel-last form."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from irconv_tflite.passes.layout.permutation import channel_last, inverse
+from irconv.passes.layout.permutation import channel_last, inverse
 
 __all__ = ["ATTRIBUTES", "DOMAIN", "channel_last_name", "define"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from irconv.graph.constants import is_constant
-from irconv_tflite.passes.layout.permutation import Permutation, compose, identity
+from irconv.passes.layout.permutation import Permutation, compose, identity
 
 __all__ = ["Aliases", "transpose_order"]
 

@@ -10,11 +10,11 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import detach
 from irconv.graph.names import NameAllocator
+from irconv.graph.unread import drop_unread
 from irconv.graph.walk import subgraphs_of
-from irconv_tflite.passes.layout.aliases import transpose_order
-from irconv_tflite.passes.layout.form import Form
-from irconv_tflite.passes.layout.functions import DOMAIN, define
-from irconv_tflite.passes.layout.permutation import (
+from irconv.passes.layout.aliases import transpose_order
+from irconv.passes.layout.form import Form
+from irconv.passes.layout.permutation import (
     Permutation,
     identity,
     inverse,
@@ -31,14 +31,16 @@ class Rewriter:
     Args:
         model: The model.
         forms: The form of each node that changes its layout.
+        suffix: What is put behind the names of values that are held in another order.
 
     Attributes:
         transposes: How many transposes the model has got.
     """
 
-    def __init__(self, model: ir.Model, forms: dict[ir.Node, Form]) -> None:
+    def __init__(self, model: ir.Model, forms: dict[ir.Node, Form], suffix: str) -> None:
         self._model = model
         self._forms = forms
+        self._suffix = suffix
         self._names = NameAllocator(model)
         self._held: dict[ir.Value, tuple[ir.Value, Permutation]] = {}
         self._made: dict[tuple[ir.Value, Permutation], ir.Value] = {}
@@ -49,11 +51,14 @@ class Rewriter:
     def run(self) -> None:
         """Rewrite the main graph and all bodies in it; linear in nodes."""
         self._graph(self._model.graph)
+        read = dict.fromkeys(value for node in self._removed for value in node.inputs)
         for node in self._removed:
             detach(node)
         for node in self._removed:
             assert node.graph is not None
             node.graph.remove(node, safe=True)
+        for value in read:
+            drop_unread(value)
 
     def _graph(self, graph: ir.Graph) -> None:
         for node in list(graph):
@@ -95,20 +100,15 @@ class Rewriter:
             else:
                 inputs.append(self._plain(value) if order is None else self._ordered(value, order))
         attributes = {**node.attributes, **form.attributes}
-        if form.channel_last:
-            value = node.inputs[0]
-            assert value is not None
-            assert value.shape is not None
-            define(self._model, node.op_type, len(value.shape))
         if form.picks is None:
             pairs = zip(node.outputs, form.outputs, strict=True)
             results = [self._result(value, order) for value, order in pairs]
         else:
-            name = self._names.fresh(f"{node.outputs[0].name}_last")
+            name = self._names.fresh(f"{node.outputs[0].name}_{self._suffix}")
             rank = len(form.inputs[0] or ())
             results = [ir.Value(name=name, type=node.outputs[0].type, shape=ir.Shape([rank]))]
         new = ir.Node(
-            DOMAIN if form.channel_last else "",
+            form.domain,
             form.op_type,
             inputs,
             [item for key, item in attributes.items() if key not in form.dropped],
@@ -126,7 +126,7 @@ class Rewriter:
             result = ir.Value(name=value.name, type=value.type, shape=value.shape)
             self._held[value] = (result, identity(len(value.shape or ())))
             return result
-        name = self._names.fresh(f"{value.name}_last") if value.name else ""
+        name = self._fresh(value) if value.name else ""
         shape = permuted_shape(value.shape, order)
         result = ir.Value(name=name, type=value.type, shape=shape)
         self._held[value] = (result, order)
@@ -169,7 +169,7 @@ class Rewriter:
         if is_identity(permutation):
             return base
         if (base, permutation) not in self._made:
-            name = value.name if is_identity(order) else self._names.fresh(f"{value.name}_last")
+            name = value.name if is_identity(order) else self._fresh(value)
             result = ir.Value(
                 name=name, type=base.type, shape=permuted_shape(base.shape, permutation)
             )
@@ -206,7 +206,7 @@ class Rewriter:
             if missing:
                 array = array.reshape(_without_leading_ones(array.shape))
             data = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype)
-            self._constants[value, order] = self._initializer(f"{value.name}_last", data)
+            self._constants[value, order] = self._initializer(f"{value.name}_{self._suffix}", data)
         return self._constants[value, order]
 
     def _constant(self, name: str, array: np.ndarray) -> ir.Value:
@@ -221,6 +221,9 @@ class Rewriter:
         )
         self._model.graph.register_initializer(value)
         return value
+
+    def _fresh(self, value: ir.Value) -> str:
+        return self._names.fresh(f"{value.name}_{self._suffix}")
 
     def _output(self, graph: ir.Graph, value: ir.Value) -> ir.Value:
         """Return what stands for an output of a graph, under the output's name."""

@@ -1,37 +1,44 @@
-"""Which nodes could work in another layout: regions grown from channel-last operators."""
+"""Which nodes could work in another layout: regions grown from tensors held in one."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
 from irconv.graph.constants import is_constant
-from irconv_tflite.passes.layout.form import Form
-from irconv_tflite.passes.layout.permutation import Permutation
-from irconv_tflite.passes.layout.rules import form_of, rank_of
+from irconv.passes.layout.form import Form
+from irconv.passes.layout.permutation import Permutation
+from irconv.passes.layout.rules import Rule, form_of, rank_of
 
-__all__ = ["grow"]
+__all__ = ["grow", "held"]
 
 
-def grow(anchors: dict[ir.Node, Form]) -> dict[ir.Node, Form]:
-    """Return the forms of all nodes that are reached from the anchors; linear in nodes.
+def grow(
+    anchors: Mapping[ir.Node, Form],
+    seeds: Iterable[tuple[ir.Value, Permutation]],
+    rules: Mapping[str, Rule],
+) -> dict[ir.Node, Form]:
+    """Return the forms of all nodes that are reached from the seeds; linear in nodes.
 
-    A region grows from an operand or result that is held in some order to every node that can
-    work in that order, forwards and backwards.
+    A region grows from a value that is held in some order to every node that can work in that
+    order, forwards and backwards.
+
+    Args:
+        anchors: Nodes whose form is given; they are part of the result.
+        seeds: Values, each with an order to hold it in.
+        rules: Forms of nodes, by operator of the default domain.
     """
     forms = dict(anchors)
-    queue = deque(
-        (value, order) for node, form in anchors.items() for value, order in held(node, form)
-    )
+    queue = deque(seeds)
     seen = set(queue)
     while queue:
         value, order = queue.popleft()
         for node, port in _neighbours(value):
             if node in forms:
                 continue
-            form = form_of(node, order, port)
+            form = form_of(node, order, port, rules)
             if form is None:
                 continue
             forms[node] = form

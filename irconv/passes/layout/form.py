@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from irconv_tflite.passes.layout.permutation import Permutation
+from irconv.passes.layout.permutation import Permutation
 
 __all__ = ["Form"]
 
@@ -22,7 +22,7 @@ class Form:
             the input's rank belongs to the shape that the input is broadcast to.
         outputs: For each output its order; None for one that stays as it is.
         op_type: Operator.
-        channel_last: Whether the operator is of the channel-last domain.
+        domain: Domain of the operator.
         attributes: Attributes that change.
         dropped: Attributes that go.
         constants: Inputs that become new constants, by index.
@@ -32,7 +32,7 @@ class Form:
     inputs: tuple[Permutation | None, ...]
     outputs: tuple[Permutation | None, ...]
     op_type: str
-    channel_last: bool = False
+    domain: str = ""
     attributes: Mapping[str, ir.Attr] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
     constants: Mapping[int, np.ndarray] = field(default_factory=dict)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
 from irconv.graph.constants import is_constant
-from irconv_tflite.passes.layout.aliases import Aliases, transpose_order
-from irconv_tflite.passes.layout.candidates import held
-from irconv_tflite.passes.layout.form import Form
-from irconv_tflite.passes.layout.permutation import (
+from irconv.passes.layout.aliases import Aliases, transpose_order
+from irconv.passes.layout.candidates import held
+from irconv.passes.layout.form import Form
+from irconv.passes.layout.permutation import (
     Permutation,
     compose,
     identity,
@@ -19,7 +19,7 @@ from irconv_tflite.passes.layout.permutation import (
     moves_only_ones,
 )
 
-__all__ = ["choose"]
+__all__ = ["choose", "count_transposes"]
 
 _SWEEPS = 3
 
@@ -41,6 +41,11 @@ def choose(
     return {node: form for node, form in forms.items() if node in costs.taken}
 
 
+def count_transposes(forms: Mapping[ir.Node, Form], graphs: Iterable[ir.Graph]) -> int:
+    """Return how many transposes are left when exactly these forms are taken; linear in nodes."""
+    return _Costs(forms, graphs).total()
+
+
 class _Costs:
     """Counts the transposes that a choice of forms needs.
 
@@ -49,7 +54,7 @@ class _Costs:
         graphs: All graphs, whose outputs are read as they are.
     """
 
-    def __init__(self, forms: dict[ir.Node, Form], graphs: Iterable[ir.Graph]) -> None:
+    def __init__(self, forms: Mapping[ir.Node, Form], graphs: Iterable[ir.Graph]) -> None:
         self.aliases = Aliases()
         self.taken = set(forms)
         self._forms = forms
@@ -72,6 +77,14 @@ class _Costs:
             return True
         self._flip(group)
         return False
+
+    def total(self) -> int:
+        """Return how many transposes all values need, those that move no data included."""
+        return sum(
+            count > 0 and order != self._order_of(value)
+            for value, demands in self._demands.items()
+            for order, count in demands.items()
+        )
 
     def _flip(self, group: Sequence[ir.Node]) -> None:
         for node in group:
@@ -114,13 +127,15 @@ class _Costs:
         return sum(map(self._cost_of, roots))
 
     def _cost_of(self, value: ir.Value) -> int:
-        assert value.shape is not None
-        rank = len(value.shape)
-        stored = self._stored.get(value, identity(rank))
+        stored = self._order_of(value)
         return sum(
             count > 0 and order != stored and not _stays(value, stored, order)
             for order, count in self._demands.get(value, Counter()).items()
         )
+
+    def _order_of(self, value: ir.Value) -> Permutation:
+        assert value.shape is not None
+        return self._stored.get(value, identity(len(value.shape)))
 
 
 def _stays(value: ir.Value, stored: Permutation, order: Permutation) -> bool:

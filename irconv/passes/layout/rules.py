@@ -1,20 +1,20 @@
 """Operators that work in any layout: what they become when the dimensions change places.
 
 One function for each family. It is asked for the form of a node, given the order in which one of
-its operands or results is held, and returns None where the node must stay as it is.
+its operands or results is held, and returns None where the node must stay as it is. The rules hold
+from opset 13 on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
-from irconv_tflite.passes.layout.anchors import channel_last_form
-from irconv_tflite.passes.layout.form import Form
-from irconv_tflite.passes.layout.permutation import (
+from irconv.passes.layout.form import Form
+from irconv.passes.layout.permutation import (
     Permutation,
     channel_last,
     identity,
@@ -22,7 +22,10 @@ from irconv_tflite.passes.layout.permutation import (
     is_identity,
 )
 
-__all__ = ["form_of", "rank_of"]
+__all__ = ["RULES", "Rule", "form_of", "rank_of"]
+
+Rule = Callable[[ir.Node, Permutation, int], Form | None]
+"""Takes a node, an order, and the index of the input held in it; -1 for the first output."""
 
 _ELEMENTWISE = frozenset(
     {
@@ -51,19 +54,20 @@ def rank_of(value: ir.Value | None) -> int | None:
     return None if value is None or value.shape is None else len(value.shape)
 
 
-def form_of(node: ir.Node, order: Permutation, port: int) -> Form | None:
+def form_of(node: ir.Node, order: Permutation, port: int, rules: Mapping[str, Rule]) -> Form | None:
     """Return the form of a node that holds one of its tensors in ``order``.
 
     Args:
         node: The node.
         order: The order.
         port: Index of the input held in that order; -1 for the first output.
+        rules: The rules, by operator of the default domain.
     """
     if node.domain not in ("", "ai.onnx"):
         return None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
         return None
-    rule = _RULES.get(node.op_type)
+    rule = rules.get(node.op_type)
     return None if rule is None else rule(node, order, port)
 
 
@@ -180,7 +184,8 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
         return None
     none = node.attributes.get("noop_with_empty_axes")
     empty = () if none is not None and none.as_int() else range(rank)
-    given = _ints(node, 1, empty)
+    attribute = node.attributes.get("axes")
+    given = _ints(node, 1, empty) if attribute is None else attribute.as_ints()
     if given is None:
         return None
     axes = sorted({axis % rank for axis in (given or empty)})
@@ -188,6 +193,9 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
     outputs = order if keeps else _without(order, axes)
     if not moved:
         return None
+    if attribute is not None:
+        attributes = {"axes": ir.AttrInt64s("axes", moved)}
+        return Form((order,), (outputs,), node.op_type, attributes=attributes)
     constants = {1: np.array(moved, np.int64)}
     return Form((order, None), (outputs,), node.op_type, constants=constants)
 
@@ -209,18 +217,6 @@ def _global_pool(node: ir.Node, order: Permutation, port: int) -> Form | None:
     axes = sorted(inverse(order)[2:])
     constants = {1: np.array(axes, np.int64)}
     return Form((order, None), (order,), _GLOBAL[node.op_type], constants=constants)
-
-
-def _per_channel(node: ir.Node, order: Permutation, port: int) -> Form | None:
-    """BatchNormalization, InstanceNormalization: an operator of their own."""
-    if port > 0 or rank_of(node.inputs[0]) != len(order) or order != channel_last(len(order)):
-        return None
-    mode = node.attributes.get("training_mode")
-    outputs = [value for value in node.outputs[1:] if value.name]
-    if len(order) not in (3, 4, 5) or outputs or (mode is not None and mode.as_int()):
-        return None
-    form = channel_last_form(node)
-    return form if isinstance(form, Form) else None
 
 
 def _cumulative(node: ir.Node, order: Permutation, port: int) -> Form | None:
@@ -326,12 +322,11 @@ def _ints(
     return constant_ints(node.inputs[index])
 
 
-_RULES: dict[str, Callable[[ir.Node, Permutation, int], Form | None]] = {
+RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     **dict.fromkeys(_REDUCTIONS, _reduction),
     **dict.fromkeys(_GLOBAL, _global_pool),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
-    **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _per_channel),
     **dict.fromkeys(("CumProd", "CumSum"), _cumulative),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _quantize),
     **dict.fromkeys(("Expand", "Tile"), _spread),

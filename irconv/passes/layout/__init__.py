@@ -1,0 +1,1 @@
+"""Holding tensors in another order of their dimensions than the model says."""
