@@ -39,7 +39,7 @@ def grow(
             if node in forms:
                 continue
             form = form_of(node, order, port, rules)
-            if form is None:
+            if form is None or not _has_known_ranks(node, form):
                 continue
             forms[node] = form
             fresh = [item for item in held(node, form) if item not in seen]
@@ -58,6 +58,14 @@ def held(node: ir.Node, form: Form) -> Iterable[tuple[ir.Value, Permutation]]:
     for value, order in zip(node.outputs, form.outputs, strict=True):
         if order is not None:
             yield value, order
+
+
+def _has_known_ranks(node: ir.Node, form: Form) -> bool:
+    """Whether every result held in some order is known to have as many dimensions."""
+    return all(
+        order is None or rank_of(value) == len(order)
+        for value, order in zip(node.outputs, form.outputs, strict=True)
+    )
 
 
 def _neighbours(value: ir.Value) -> Iterable[tuple[ir.Node, int]]:
