@@ -41,6 +41,7 @@ _LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "infer-shapes",
         *_CLEAN_UP_FIRST,
+        "fold-shapes",
         "cancel-transposes",
         "fuse-conv-batchnorm",
         *_CLEAN_UP_LAST,

@@ -21,13 +21,14 @@ from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.manager import PassManager
 
 EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
-    EliminateCommonSubexpressions(), EliminateDeadCode(),
+    EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),

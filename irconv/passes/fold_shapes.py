@@ -1,0 +1,217 @@
+"""Folding shape computations whose sizes only the run knows.
+
+Sizes are followed through the model as expressions in the sizes of its inputs (see
+:mod:`irconv.graph.symbolic`). Where the items of a shape are expressions e_1, …, e_n:
+
+- a tensor of numbers alone is a constant;
+- two tensors of equal expressions are one, and the later reads the earlier;
+- Reshape of dims d to items e needs no shape that is computed: 0 copies d_i where e_i = d_i, and
+  one item that is neither a number nor copied is -1, which ONNX infers from the others;
+- Reshape, Expand, Slice and Tile to the dims that their input has already do nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.graph.constants import constant_ints, is_constant
+from irconv.graph.edit import Editor
+from irconv.graph.names import NameAllocator
+from irconv.graph.unread import drop_unread
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+
+if TYPE_CHECKING:
+    from irconv.graph.symbolic.dims import Dims, Items
+    from irconv.graph.symbolic.sizes import Sizes
+
+__all__ = ["FoldShapes"]
+
+_OLDEST_OPSET = 13
+_KEEPS_DIMS = frozenset({"Expand", "Reshape", "Slice", "Tile"})
+_INTEGERS = frozenset({ir.DataType.INT32, ir.DataType.INT64})
+
+
+@dataclass(frozen=True)
+class FoldShapes(Pass):
+    """Fold what a model computes of dynamic sizes, and share what is left of it.
+
+    Before::
+
+        <ir_version: 10, opset_import: ["" : 18]>
+        example (float[N, S, 8] x) => (float[N, S, 2, 4] y)
+        <int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, int64[2] heads = {2, -1},
+         int64[3] whole, int64 batch, int64 length, int64[1] first, int64[1] second,
+         int64[4] target> {
+            whole = Shape(x)
+            batch = Gather(whole, zero)
+            length = Gather(whole, one)
+            first = Unsqueeze(batch, axis)
+            second = Unsqueeze(length, axis)
+            target = Concat <axis = 0> (first, second, heads)
+            y = Reshape(x, target)
+        }
+
+    After::
+
+        <ir_version: 10, opset_import: ["" : 18]>
+        example (float[N, S, 8] x) => (float[N, S, 2, 4] y)
+        <int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, int64[2] heads = {2, -1},
+         int64[4] y_shape = {0, 0, 2, -1}, int64[3] whole, int64 batch, int64 length,
+         int64[1] first, int64[1] second, int64[4] target> {
+            whole = Shape(x)
+            batch = Gather(whole, zero)
+            length = Gather(whole, one)
+            first = Unsqueeze(batch, axis)
+            second = Unsqueeze(length, axis)
+            target = Concat <axis = 0> (first, second, heads)
+            y = Reshape(x, y_shape)
+        }
+
+    It needs the dtypes that infer-shapes finds. What nothing reads any more goes with
+    eliminate-dead-code.
+    """
+
+    name: ClassVar[str] = "fold-shapes"
+    after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "eliminate-identity")
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Fold the main graph and the bodies inside it; linear in nodes."""
+        from irconv.graph.symbolic.sizes import Sizes
+
+        del context
+        if model.graph.opset_imports.get("", 0) < _OLDEST_OPSET:
+            return PassResult(False, {"needs-opset": _OLDEST_OPSET})
+        folder = _Folder(model, Sizes(model))
+        for graph in (model.graph, *model.graph.subgraphs()):
+            folder.fold(graph)
+        folder.editor.finish()
+        counts = dict(sorted(folder.counts.items()))
+        return PassResult(bool(counts), counts, tuple(folder.refusals))
+
+
+class _Folder:
+    """The edits of one run."""
+
+    def __init__(self, model: ir.Model, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.editor = Editor(model)
+        self.names = NameAllocator(model)
+        self.counts: Counter[str] = Counter()
+        self.refusals: list[Refusal] = []
+
+    def fold(self, graph: ir.Graph) -> None:
+        """Fold one graph, without its bodies, in order."""
+        seen: dict[tuple[ir.DataType, Items], ir.Value] = {}
+        for node in tuple(graph):
+            if node.domain != "" or not node.inputs:
+                continue
+            if node.op_type in _KEEPS_DIMS and self._bypass(node):
+                continue
+            if node.op_type == "Reshape":
+                self._settle_target(node, graph)
+            if not is_constant(node.outputs[0]):
+                self._share(node, graph, seen)
+
+    def _share(
+        self, node: ir.Node, graph: ir.Graph, seen: dict[tuple[ir.DataType, Items], ir.Value]
+    ) -> None:
+        """Let the readers of a known tensor read a constant, or an earlier one that equals it."""
+        value = node.outputs[0]
+        items = self.sizes.items(value)
+        if items is None or not items.complete or value.dtype not in _INTEGERS:
+            return
+        assert value.dtype is not None
+        if not value.uses():
+            return
+        if all(isinstance(item, int) for item in items.values):
+            if value.is_graph_output():
+                return
+            array = np.array(items.values, value.dtype.numpy())
+            constant = array.reshape(() if items.is_scalar else (-1,))
+            self.editor.redirect(value, self._constant(graph, f"{value.name}_items", constant))
+            self.counts["constants"] += 1
+            return
+        earlier = seen.setdefault((value.dtype, items), value)
+        if earlier is value or value.is_graph_output():
+            return
+        if not self.editor.blocker(value, earlier):
+            self.editor.redirect(value, earlier)
+            self.counts["shared"] += 1
+
+    def _bypass(self, node: ir.Node) -> bool:
+        """Remove a node that gives its input; return whether it did."""
+        source, value = node.inputs[0], node.outputs[0]
+        before, after = self.sizes.dims(source), self.sizes.dims(value)
+        if source is None or before is None or before != after or not _takes_whole(node):
+            return False
+        reason = self.editor.blocker(value, source)
+        if reason:
+            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+            return False
+        self.editor.redirect(value, source)
+        self.editor.remove(node)
+        self.counts["no-ops"] += 1
+        return True
+
+    def _settle_target(self, node: ir.Node, graph: ir.Graph) -> None:
+        """Give a Reshape a constant target."""
+        if len(node.inputs) < 2 or is_constant(node.inputs[1]):
+            return
+        target = self.sizes.items(node.inputs[1])
+        dims = self.sizes.dims(node.inputs[0])
+        if target is None or dims is None:
+            return
+        found = _constant_target(dims, target, node.attributes.get_int("allowzero", 0) == 1)
+        if isinstance(found, str):
+            self.refusals.append(Refusal(node.name or "", node.op_type, found))
+            return
+        old = node.inputs[1]
+        name = f"{node.outputs[0].name}_shape"
+        node.replace_input_with(1, self._constant(graph, name, np.array(found, np.int64)))
+        node.attributes.pop("allowzero", None)
+        drop_unread(old)
+        self.counts["targets"] += 1
+
+    def _constant(self, graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+        name = self.names.fresh(name)
+        tensor = ir.Tensor(array, name=name)
+        value = ir.Value(
+            name=name,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(tensor.shape),
+            const_value=tensor,
+        )
+        graph.register_initializer(value)
+        return value
+
+
+def _takes_whole(node: ir.Node) -> bool:
+    """Whether a node that keeps the dims keeps the elements too, each in its place."""
+    if node.op_type != "Slice":
+        return True
+    if len(node.inputs) < 5 or node.inputs[4] is None:
+        return True
+    steps = constant_ints(node.inputs[4])
+    return steps is not None and set(steps) <= {1}
+
+
+def _constant_target(dims: Dims, target: Items, allow_zero: bool) -> list[int] | str:
+    """Return the target of a Reshape as numbers, or why there is none."""
+    numbers: list[int] = []
+    for axis, item in enumerate(target.values):
+        if isinstance(item, int):
+            if item == 0 and allow_zero:
+                return "an item of its target is a true 0"
+            numbers.append(item)
+        elif item is not None and axis < len(dims) and dims[axis] == item:
+            numbers.append(0)
+        else:
+            numbers.append(-1)
+    if numbers.count(-1) > 1:
+        return "more than one size of its target is neither a number nor a dimension of its input"
+    return numbers
