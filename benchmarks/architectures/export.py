@@ -12,7 +12,7 @@ import torch
 from architectures.registry import Architecture, Network
 from irconv.runtime.values import save_samples
 
-__all__ = ["FORMS", "Form", "export"]
+__all__ = ["FORMS", "Form", "export", "require_ordinary", "widened"]
 
 Form = Literal["static", "dynamic"]
 FORMS: tuple[Form, ...] = ("static", "dynamic")
@@ -40,10 +40,10 @@ def export(architecture: Architecture, form: Form, path: Path) -> None:
     with torch.no_grad():
         outputs = network.module(*values)
     for output in outputs if isinstance(outputs, tuple) else (outputs,):
-        _require_ordinary(architecture.name, output)
+        require_ordinary(architecture.name, output)
     shapes = None
     if form == "dynamic":
-        values = _widened(network)
+        values = widened(network)
         shapes = _dynamic_shapes(network)
     partial = path.with_suffix(".partial")
     with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def export(architecture: Architecture, form: Form, path: Path) -> None:
     partial.rename(path)
 
 
-def _widened(network: Network) -> tuple[torch.Tensor, ...]:
+def widened(network: Network) -> tuple[torch.Tensor, ...]:
     """Return the inputs with two where a free dimension had one, which would become a constant."""
     values = []
     for name, value in network.inputs.items():
@@ -92,7 +92,8 @@ def _dynamic_shapes(network: Network) -> tuple[object, ...]:
     return tuple(shapes)
 
 
-def _require_ordinary(name: str, output: torch.Tensor) -> None:
+def require_ordinary(name: str, output: torch.Tensor) -> None:
+    """Raise ``ValueError`` for an output that is constant, not finite, vanishing or huge."""
     largest, spread = float(output.abs().max()), float(output.std())
     if not (_LEAST_OUTPUT < largest < _MOST_OUTPUT and spread > _LEAST_OUTPUT * largest):
         raise ValueError(f"{name}: an output reaches {largest:.3g} and spreads by {spread:.3g}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_results", "write_results"]
+__all__ = ["machine", "packages", "read_results", "write_results"]
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _JSON, _PAGE = _DOCS / "zoo.json", _DOCS / "zoo.md"
@@ -37,21 +37,23 @@ def write_results(results: Mapping[str, Any]) -> None:
     for model, record in results.items():
         targets = merged.get(model, {}).get("targets", {}) | record["targets"]
         merged[model] = record | {"targets": targets}
-    measured = {"machine": _machine(), "packages": _packages()}
+    measured = {"machine": machine(), "packages": packages(_PACKAGES)}
     document = {"measured_on": measured, "models": dict(sorted(merged.items()))}
     _JSON.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     _PAGE.write_text("\n".join(_page(document["models"], measured)) + "\n", encoding="utf-8")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return what the figures were measured on."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python " + (
         platform.python_version()
     )
 
 
-def _packages() -> dict[str, str]:
+def packages(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the distributions that are installed."""
     found = {}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
