@@ -10,7 +10,7 @@ import onnx_ir as ir
 from irconv.graph.edit import Editor
 from irconv.graph.scopes import scopes
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
-from irconv.passes.no_op_checks import CHECKS
+from irconv.passes.no_op_checks import CHECKS, REAL_CHECKS
 
 __all__ = ["EliminateNoOp"]
 
@@ -22,6 +22,10 @@ class EliminateNoOp(Pass):
     The operators are those of :data:`irconv.passes.no_op_checks.CHECKS`. Adding the float 0.0
     is not one of them: it turns -0.0 into 0.0. Adding -0.0, subtracting 0.0, and multiplying
     or dividing by 1 are exact, and go where broadcasting keeps the shape.
+
+    Attributes:
+        signed_zeros: Whether -0.0 and 0.0 count as different numbers; if not, adding 0.0 is a
+            no-op too, and the pass is no longer bit-exact.
 
     Before::
 
@@ -46,14 +50,21 @@ class EliminateNoOp(Pass):
     name: ClassVar[str] = "eliminate-no-op"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants")
 
+    signed_zeros: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.signed_zeros:
+            object.__setattr__(self, "effect", "real-arithmetic")
+
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Remove what can be removed, in one sweep; linear in nodes."""
         del context
+        checks = CHECKS if self.signed_zeros else {**CHECKS, **REAL_CHECKS}
         editor = Editor(model)
         refusals: list[Refusal] = []
         for scope in scopes(model):
             for node in scope.graph.all_nodes():
-                check = CHECKS.get(node.op_type) if node.domain == "" else None
+                check = checks.get(node.op_type) if node.domain == "" else None
                 if check is None or node.op_identifier() in model.functions:
                     continue
                 verdict = check(node, scope.opsets)

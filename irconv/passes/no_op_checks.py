@@ -14,7 +14,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.determinism import dropout_trains
 
-__all__ = ["CHECKS", "Check", "Verdict"]
+__all__ = ["CHECKS", "REAL_CHECKS", "Check", "Verdict"]
 
 Verdict = ir.Value | str | None
 Opsets = Mapping[str, int]
@@ -240,6 +240,10 @@ def _all_zero(array: np.ndarray, negative: bool) -> bool:
     return not _is_float(array) or bool((np.signbit(array.astype(np.float64)) == negative).all())
 
 
+def _any_zero(array: np.ndarray) -> bool:
+    return bool(array.size) and not array.any()
+
+
 _ADD_ZERO = "x + 0.0 turns -0.0 into 0.0, so it is not bit-exact"
 _SUB_ZERO = "x - (-0.0) turns -0.0 into 0.0, so it is not bit-exact"
 
@@ -269,3 +273,9 @@ CHECKS: Mapping[str, Check] = {
     "Unsqueeze": _unsqueeze,
 }
 """The checks, by operator of the default ONNX domain."""
+
+REAL_CHECKS: Mapping[str, Check] = {
+    "Add": _neutral(_any_zero, (0, 1)),
+    "Sub": _neutral(_any_zero, (1,)),
+}
+"""Checks that hold in real numbers: the result may be 0.0 where the input is -0.0."""

@@ -40,7 +40,9 @@ _LEVELS: tuple[tuple[str, ...], ...] = (
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
     (
         "infer-shapes",
-        *_CLEAN_UP_FIRST,
+        "eliminate-identity",
+        "fold-constants{rounding=true}",
+        "eliminate-no-op{signed_zeros=false}",
         "fold-shapes",
         "cancel-transposes",
         "fuse-conv-batchnorm",

@@ -32,6 +32,7 @@ EXACT: tuple[Pass, ...] = (
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
+    EliminateNoOp(signed_zeros=False),
 )  # fmt: skip
 
 BOUNDED = settings(
