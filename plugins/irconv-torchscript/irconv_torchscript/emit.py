@@ -47,6 +47,23 @@ def _same_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread.
+
+    Freezing compares every constant with every other; on a busy machine the threads that share
+    such small work wait for each other longer than the work takes.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any]]:
     """Write ``model.pt``, which ``torch.jit.load`` and libtorch read.
 
@@ -59,7 +76,7 @@ def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any
     import torch
 
     interface = _interface(model)
-    with quiet_torch():
+    with quiet_torch(), _one_thread():
         try:
             scripted = torch.jit.script(build_module(model))
             frozen = torch.jit.freeze(scripted, optimize_numerics=False)
