@@ -12,7 +12,7 @@ from irconv_tflite.emit.graph import Subgraph, Tensor
 from irconv_tflite.emit.integer import use_integer_kernels
 from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
-from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
+from irconv_tflite.emit.size import MAX_BYTES, data_bytes, too_large
 from irconv_tflite.emit.types import check_types
 from irconv_tflite.emit.writer import GraphWriter, Names
 from irconv_tflite.ops.registry import NHWC, find_emitter
@@ -160,10 +160,14 @@ def _interface(refusal: RefusalError) -> Diagnostic:
     return Diagnostic(refusal.code, refusal.reason, way_out=refusal.way_out)
 
 
-def check_model(model: ir.Model) -> list[Diagnostic]:
+def check_model(model: ir.Model, *, half: bool = False) -> list[Diagnostic]:
     """Return everything in a legalized model that TFLite cannot express.
 
     Nodes of bodies and of local functions are listed themselves; what holds or calls them is not.
+
+    Args:
+        model: The legalized model.
+        half: Whether float32 constants will be stored in 16 bits.
     """
     inner = list(_inner_diagnostics(model))
     lowered = lower(model)
@@ -177,17 +181,8 @@ def check_model(model: ir.Model) -> list[Diagnostic]:
     ] + inner
     if diagnostics:
         return diagnostics
-    size = data_bytes(lowered.subgraphs)
-    if size <= MAX_BYTES:
-        return []
-    return [
-        Diagnostic(
-            "SIZE_LIMIT",
-            f"its constants take {size:,} bytes, and a FlatBuffer holds at most {MAX_BYTES:,}",
-            way_out="store them in fewer bits, for example tflite{precision=f16} or quantized, "
-            "or split the model",
-        )
-    ]
+    size = data_bytes(lowered.subgraphs, half=half)
+    return [] if size <= MAX_BYTES else [too_large(size)]
 
 
 def _inner_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
