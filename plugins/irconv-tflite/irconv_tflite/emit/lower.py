@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
+from irconv.backends.ways_out import binding_way_out, operator_way_out
 from irconv.errors import Diagnostic
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv_tflite.emit.graph import Subgraph, Tensor
@@ -52,7 +53,7 @@ def lower(model: ir.Model) -> Lowering:
         try:
             _emit(writer, node)
         except RefusalError as refusal:
-            diagnostics.append(_diagnostic(refusal, node))
+            diagnostics.append(_diagnostic(refusal, node, model))
             _stand_in(writer, node)
     _write_outputs(writer, model.graph.outputs, diagnostics)
     subgraphs = [writer.subgraph, *writer.subgraphs]
@@ -113,9 +114,7 @@ def _emit(writer: GraphWriter, node: ir.Node) -> None:
     emitter = find_emitter(node)
     if emitter is None:
         raise RefusalError(
-            "UNSUPPORTED_OP",
-            "no TFLite operator computes it",
-            "export the model with another operator there, or leave that part out",
+            "UNSUPPORTED_OP", "no TFLite operator computes it", operator_way_out(node)
         )
     if node.domain in ("", "ai.onnx"):
         check_types(node)
@@ -151,9 +150,12 @@ def _write_outputs(
         writer.subgraph.outputs.append(tensor)
 
 
-def _diagnostic(refusal: RefusalError, node: ir.Node) -> Diagnostic:
+def _diagnostic(refusal: RefusalError, node: ir.Node, model: ir.Model) -> Diagnostic:
     op = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-    return Diagnostic(refusal.code, refusal.reason, node.name or "", op, refusal.way_out)
+    way_out = refusal.way_out
+    if refusal.code in _OF_UNKNOWN_SIZES:
+        way_out = binding_way_out(model, node.inputs) or way_out
+    return Diagnostic(refusal.code, refusal.reason, node.name or "", op, way_out)
 
 
 def _interface(refusal: RefusalError) -> Diagnostic:
@@ -196,7 +198,7 @@ def _inner_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
                 continue
             refusal = refusal_of(node)
             if refusal is not None and refusal.code in _KNOWN_BY_ITSELF:
-                yield _diagnostic(refusal, node)
+                yield _diagnostic(refusal, node, model)
 
 
 def _is_call(node: ir.Node, model: ir.Model) -> bool:
@@ -207,5 +209,7 @@ def _channel_last_bodies(model: ir.Model) -> list[ir.Graph]:
     return [function.graph for function in model.functions.values() if function.domain == NHWC]
 
 
+_OF_UNKNOWN_SIZES = frozenset({"DYNAMIC_SHAPE", "UNKNOWN_RANK"})
+"""Refusals that go away when the sizes of the inputs are bound."""
 _KNOWN_BY_ITSELF = frozenset({"UNSUPPORTED_OP", "INVALID_MODEL", "UNSUPPORTED_DTYPE", "RANK_LIMIT"})
 """Refusals that hold whatever a node's operands turn out to be."""

@@ -72,7 +72,7 @@ class GraphWriter:
             raise RefusalError(
                 "UNKNOWN_RANK",
                 f"the rank of {_given(value).name!r} is not known before the model runs",
-                "fix the input shapes with --shape, or give the exporter static shapes",
+                "give the exporter static shapes, or a model whose ranks are known",
             )
         return tuple(dim if isinstance(dim, int) else None for dim in known)
 
@@ -90,10 +90,7 @@ class GraphWriter:
                 "DYNAMIC_SHAPE",
                 f"{_given(value).name!r} has the dynamic dimensions {', '.join(names)}, and TFLite "
                 f"needs their sizes here",
-                "bind them, for example --shape "
-                + " --shape ".join(
-                    f"{name}=1" for name in names if name.isidentifier() and name != "None"
-                ),
+                "bind them with --shape",
             )
         return tuple(dim for dim in shape if dim is not None)
 

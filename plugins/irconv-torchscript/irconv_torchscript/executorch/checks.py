@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -11,6 +12,9 @@ from irconv.graph.interface import input_specs
 from irconv.graph.walk import all_graphs, all_nodes
 from irconv.shapes import DimRange
 from irconv_torchscript.dtypes import NATIVE
+
+if TYPE_CHECKING:
+    from irconv.runtime.base import TensorSpec
 
 __all__ = ["check_dimensions", "check_dtypes"]
 
@@ -27,7 +31,7 @@ def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterato
                 yield Diagnostic(
                     "DYNAMIC_SHAPE",
                     f"dimension {axis} of input {spec.name!r} has no name and no size",
-                    way_out=f"name it by --input '{spec.name}[…]' and bound it by --shape",
+                    way_out=_naming_way_out(spec),
                 )
             elif isinstance(dim, str) and dim not in shapes:
                 open_dims.setdefault(dim, []).append(spec.name)
@@ -38,6 +42,14 @@ def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterato
             "ExecuTorch plans memory for the largest sizes",
             way_out=f"give it a range: --shape '{dim}=1..64@8', or a size: --shape '{dim}=8'",
         )
+
+
+def _naming_way_out(spec: TensorSpec) -> str:
+    """Return the options that name the dimensions of an input and bound the first of them."""
+    dims = [f"d{axis}" if dim is None else str(dim) for axis, dim in enumerate(spec.shape or ())]
+    first = f"d{(spec.shape or ()).index(None)}"
+    named = f"--input '{spec.name}[{','.join(dims)}]'"
+    return f"name it and give it a range: {named} --shape '{first}=1..64@8'"
 
 
 def check_dtypes(model: ir.Model) -> Iterator[Diagnostic]:
