@@ -12,6 +12,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv_tflite.emit.dtypes import dtype_of, item_size
 from irconv_tflite.emit.graph import Constant, Operator, Shape, Subgraph, Tensor
+from irconv_tflite.emit.ranks import require_rank
 from irconv_tflite.emit.refusal import RefusalError
 
 if TYPE_CHECKING:
@@ -255,7 +256,8 @@ class GraphWriter:
         return outputs
 
     def add(self, operator: Operator) -> None:
-        """Add an operator as it stands."""
+        """Add an operator as it stands; a refusal where it has too many dimensions."""
+        require_rank(operator)
         self.subgraph.operators.append(operator)
 
     def cast(self, tensor: Tensor, dtype: str) -> Tensor:

@@ -16,7 +16,10 @@ from irconv_torchscript.dtypes import NATIVE
 if TYPE_CHECKING:
     from irconv.runtime.base import TensorSpec
 
-__all__ = ["check_dimensions", "check_dtypes"]
+__all__ = ["check_dimensions", "check_dtypes", "check_ranks"]
+
+_MOST_DIMENSIONS = {"portable": 16, "xnnpack": 6}
+"""How many dimensions a tensor may have; a program with more does not load."""
 
 
 def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterator[Diagnostic]:
@@ -75,4 +78,36 @@ def check_dtypes(model: ir.Model) -> Iterator[Diagnostic]:
                 node=node.name or "",
                 op=node.op_type,
                 way_out="export the model with float32, int64 or bool there",
+            )
+
+
+def check_ranks(model: ir.Model, delegate: str) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each value with more dimensions than ExecuTorch takes.
+
+    Args:
+        model: The legalized model.
+        delegate: Who computes what it can, ``xnnpack`` or ``portable``.
+    """
+    most = _MOST_DIMENSIONS[delegate]
+    way_out = f"reshape it to at most {most} dimensions where the model is made"
+    if delegate == "xnnpack":
+        way_out = f"use executorch{{delegate=portable}}, or {way_out}"
+    who = "XNNPACK" if delegate == "xnnpack" else "ExecuTorch"
+    for spec in input_specs(model):
+        if len(spec.shape or ()) > most:
+            yield Diagnostic(
+                "RANK_LIMIT",
+                f"input {spec.name!r} has {len(spec.shape or ())} dimensions, and {who} takes "
+                f"at most {most}",
+                way_out=way_out,
+            )
+    for node in all_nodes(model):
+        rank = max((len(value.shape or ()) for value in node.outputs), default=0)
+        if rank > most:
+            yield Diagnostic(
+                "RANK_LIMIT",
+                f"it gives {rank} dimensions, and {who} takes at most {most}",
+                node=node.name or "",
+                op=node.op_type,
+                way_out=way_out,
             )
