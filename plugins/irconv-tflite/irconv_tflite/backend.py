@@ -40,6 +40,7 @@ _LOWERING = (
     "infer-shapes",
     "decompose-for-tflite",
     "unroll-loops",
+    "inline-branches",
     "infer-shapes",
 )
 """Run several times, since the result of one may hold what another replaces."""
