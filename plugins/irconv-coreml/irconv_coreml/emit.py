@@ -17,7 +17,8 @@ from irconv.graph.interface import input_specs
 from irconv.verify.precision import model_precision
 from irconv_coreml.features import input_types
 from irconv_coreml.functions import write_functions
-from irconv_coreml.interface import PACKAGE, WeightDigest
+from irconv_coreml.interface import PACKAGE
+from irconv_coreml.package_digests import package_digests
 from irconv_coreml.program import Program
 from irconv_coreml.sdk import load_coremltools
 
@@ -66,7 +67,6 @@ def write_package(
         UnsupportedError: If MIL's builder or coremltools refuses the model.
     """
     coremltools = load_coremltools()
-    half = backend.precision == "f16"
     with _own_scratch(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         if backend.shapes == "functions" and _has_ranges(model, request):
@@ -76,7 +76,6 @@ def write_package(
         else:
             program, functions = Program(coremltools, model, backend), []
             converted(coremltools, program, request, backend).save(str(directory / PACKAGE))
-    weights = program.digests(half=half)
     return Artifact(
         main=PACKAGE,
         precision=_judged(model, backend),
@@ -91,7 +90,7 @@ def write_package(
             "outputs": [feature.to_json() for feature in program.outputs],
             "function": "main",
             "functions": [function.to_json() for function in functions],
-            "weights": {name: WeightDigest(*facts).to_json() for name, facts in weights.items()},
+            "weights": {name: digest.to_json() for name, digest in program.digests.items()},
             "coremltools": importlib.metadata.version("coremltools"),
         },
     )
@@ -130,7 +129,7 @@ def converted(
             skip_model_load=True,
             pass_pipeline=_pipeline(coremltools, half=half),
         )
-        program.keep_weights(model._mil_program, half=half)
+        program.digests = package_digests(model._mil_program, program.weights, half=half)
         return model
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()
