@@ -130,9 +130,10 @@ class CoremlBackend(Backend):
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
         """Check the interface, the values and the nodes."""
-        from irconv_coreml.checks import check_model
+        from irconv_coreml.checks import check_model, name_free_dims
 
-        return [*check_model(model, shapes, self), *super().check(model, shapes)]
+        nodes = name_free_dims(super().check(model, shapes), model, shapes)
+        return [*check_model(model, shapes, self), *nodes]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.mlpackage``."""

@@ -67,7 +67,11 @@ def write_package(
         UnsupportedError: If MIL's builder or coremltools refuses the model.
     """
     coremltools = load_coremltools()
-    with _own_scratch(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        _scratch(directory),
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         if backend.shapes == "functions" and _has_ranges(model, request):
             program, functions = write_functions(
@@ -97,10 +101,10 @@ def write_package(
 
 
 @contextlib.contextmanager
-def _own_scratch() -> Iterator[None]:
-    """Make coremltools keep its temporary packages in a folder that goes with them."""
+def _scratch(directory: Path) -> Iterator[None]:
+    """Make coremltools keep its temporary packages, as large as the model, where it is written."""
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="irconv-coreml-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=directory) as scratch:
         tempfile.tempdir = scratch
         try:
             yield
