@@ -22,27 +22,40 @@ def package_digests(
 ) -> dict[str, WeightDigest]:
     """Return the digest of each weight that coremltools has not folded into others.
 
-    Every weight is hashed once: a constant that is still the memory that was handed over needs
-    no digest of its own.
+    A constant that is still the memory that was handed over is not hashed a second time. One
+    that was equal to it may be gone; so those that stay come first.
 
     Args:
         converted: The ``coremltools`` program in memory, as it is written.
         weights: Large constants by their names, as they were handed over.
         half: Whether floats were brought to float16.
     """
+    ours = {_place(array) for array in weights.values()}
+    in_place: set[tuple[Any, ...]] = set()
+    present: set[str] = set()
+    for array in _large_constants(converted):
+        if _place(array) in ours:
+            in_place.add(_place(array))
+        else:
+            present.add(_sha256(array))
     digests: dict[str, WeightDigest] = {}
-    known: dict[tuple[Any, ...], str] = {}
-    for name, array in weights.items():
-        stored = array.astype(np.float16) if half and array.dtype == np.float32 else array
-        digests[name] = WeightDigest(_sha256(stored), stored.dtype.name, stored.shape)
-        if stored is array:
-            known[_place(array)] = digests[name].sha256
-    present = {
-        known.get(_place(array)) or _sha256(array)
-        for function in converted.functions.values()
-        for array in _large_constants(function)
-    }
-    return {name: digest for name, digest in digests.items() if digest.sha256 in present}
+    for name, array in sorted(weights.items(), key=lambda item: _place(item[1]) not in in_place):
+        stays = _place(array) in in_place
+        for form in _forms(array, half=half and not stays):
+            digest = WeightDigest(_sha256(form), form.dtype.name, form.shape)
+            if stays or digest.sha256 in present:
+                present.add(digest.sha256)
+                digests[name] = digest
+                break
+    return digests
+
+
+def _forms(array: Array, *, half: bool) -> Iterator[Array]:
+    """Yield a weight as coremltools may have stored it."""
+    if half and array.dtype == np.float32:
+        with np.errstate(over="ignore"):
+            yield array.astype(np.float16)
+    yield array
 
 
 def operations(block: Any) -> Iterator[Any]:
@@ -53,11 +66,12 @@ def operations(block: Any) -> Iterator[Any]:
             yield from operations(inner)
 
 
-def _large_constants(function: Any) -> Iterator[Array]:
-    for operation in operations(function):
-        value = operation.val.val if operation.op_type == "const" else None
-        if isinstance(value, np.ndarray) and value.size >= LEAST_DIGESTED:
-            yield value
+def _large_constants(program: Any) -> Iterator[Array]:
+    for function in program.functions.values():
+        for operation in operations(function):
+            value = operation.val.val if operation.op_type == "const" else None
+            if isinstance(value, np.ndarray) and value.size >= LEAST_DIGESTED:
+                yield value
 
 
 def _place(array: Array) -> tuple[Any, ...]:
