@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from irconv_coreml.backend import CoremlBackend
 
-__all__ = ["converted", "write_package"]
+__all__ = ["convert", "write_package"]
 
 _PASSES = (
     "common::noop_elimination",
@@ -75,11 +75,11 @@ def write_package(
         warnings.simplefilter("ignore")
         if backend.shapes == "functions" and _has_ranges(model, request):
             program, functions = write_functions(
-                coremltools, model, request, directory / PACKAGE, backend, converted
+                coremltools, model, request, directory / PACKAGE, backend, convert
             )
         else:
             program, functions = Program(coremltools, model, backend), []
-            converted(coremltools, program, request, backend).save(str(directory / PACKAGE))
+            convert(coremltools, program, request, backend, directory / PACKAGE)
     return Artifact(
         main=PACKAGE,
         precision=_judged(model, backend),
@@ -117,10 +117,14 @@ def _has_ranges(model: ir.Model, request: EmitRequest) -> bool:
     return any(isinstance(dim, str) and dim in request.shapes for dim in dims)
 
 
-def converted(
-    coremltools: Any, program: Program, request: EmitRequest, backend: CoremlBackend
-) -> Any:
-    """Return the Core ML model of a program."""
+def convert(
+    coremltools: Any,
+    program: Program,
+    request: EmitRequest,
+    backend: CoremlBackend,
+    package: Path,
+) -> None:
+    """Write a program as a package, and note the digests of its weights."""
     half = backend.precision == "f16"
     precision = coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32
     try:
@@ -132,9 +136,9 @@ def converted(
             compute_precision=precision,
             skip_model_load=True,
             pass_pipeline=_pipeline(coremltools, half=half),
+            package_dir=str(package),
         )
         program.digests = package_digests(model._mil_program, program.weights, half=half)
-        return model
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()
         raise UnsupportedError(
