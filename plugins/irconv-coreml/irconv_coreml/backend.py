@@ -115,7 +115,10 @@ class CoremlBackend(Backend):
         return (
             "inline-functions",
             f"convert-opset{{to={_OPSET}}}",
-            *settle,
+            "infer-shapes",
+            "fold-constants",
+            "decompose-sequences",
+            "infer-shapes",
             *("legalize-coreml", *settle) * _ROUNDS,
             "merge-dimensions",
             "eliminate-dead-code",
