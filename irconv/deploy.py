@@ -12,6 +12,7 @@ from irconv.errors import InputError, MismatchError, MissingError
 from irconv.plugins import Registry, load_registry
 from irconv.runtime.base import Feeds, Level, Value
 from irconv.runtime.remote import RemoteRunner
+from irconv.verify.data import fit_sample
 from irconv.verify.golden import load_golden
 from irconv.verify.tolerance import Tolerance
 from irconv.verify.verifier import Verification, judge
@@ -58,19 +59,15 @@ def run_bundle(
     """Run a bundle's artifact on samples.
 
     Raises:
-        InputError: If a sample does not name exactly the bundle's inputs.
+        InputError: If a sample does not fit the bundle's inputs in names, dtypes and shapes.
         IrconvError: As :func:`open_artifact`.
     """
-    wanted = {spec.name for spec in bundle.inputs}
-    for sample in samples:
-        if set(sample) != wanted:
-            raise InputError(
-                f"inputs {sorted(sample)} are given, but the model takes {sorted(wanted)}",
-                where="inputs",
-                hint="; ".join(str(spec) for spec in bundle.inputs),
-            )
+    fitted = [
+        fit_sample(sample, bundle.inputs, f"sample {number}")
+        for number, sample in enumerate(samples)
+    ]
     with open_artifact(bundle, limits=limits) as runner:
-        return runner.run_all(samples)
+        return runner.run_all(fitted)
 
 
 @dataclass(frozen=True)

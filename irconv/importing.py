@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import onnx_ir as ir
+
 from irconv.config import CompileOptions
 from irconv.errors import InputError, UsageError
 from irconv.frontends.base import Frontend, Imported, ImportRequest
@@ -49,6 +51,7 @@ def import_model(source: str, options: CompileOptions, registry: Registry) -> It
         _check_use(frontend, request)
         imported = frontend.load(source, request)
         with contextlib.closing(imported):
+            _name_positions(imported.model, shapes)
             _check_dimension_names(imported, shapes)
             yield imported
 
@@ -68,15 +71,33 @@ def _check_use(frontend: Frontend, request: ImportRequest) -> None:
             )
 
 
+def _name_positions(model: ir.Model, shapes: Mapping[str, DimRange]) -> None:
+    """Let ``x[0]`` be the name of a dimension of input ``x`` that has neither name nor size."""
+    for value in model.graph.inputs:
+        dims = [] if value.shape is None else list(value.shape)
+        names = [f"{value.name}[{axis}]" for axis in range(len(dims))]
+        named = [
+            name if name in shapes and not isinstance(dim, int) and dim.value is None else dim
+            for name, dim in zip(names, dims, strict=True)
+        ]
+        if named != dims:
+            value.shape = ir.Shape(named)
+
+
 def _check_dimension_names(imported: Imported, shapes: Mapping[str, DimRange]) -> None:
     """Refuse a range for a dimension that no input has; it would be ignored otherwise."""
     specs = input_specs(imported.model)
-    named = {dim for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
-    unknown = sorted(set(shapes) - named)
+    free = {
+        dim or f"{spec.name}[{axis}]"
+        for spec in specs
+        for axis, dim in enumerate(spec.shape or ())
+        if not isinstance(dim, int)
+    }
+    unknown = sorted(set(shapes) - free)
     if unknown:
         raise InputError(
             f"--shape names {unknown}, but the inputs have "
-            + (f"the free dimensions {sorted(named)}" if named else "no free dimensions"),
+            + (f"the free dimensions {sorted(free)}" if free else "no free dimensions"),
             where="--shape",
             hint="`irconv inspect` shows the inputs with their dimensions",
         )

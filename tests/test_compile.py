@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import irconv
-from irconv.errors import ExitCode, MismatchError
+from irconv.errors import ExitCode, InputError, MismatchError
 
 
 def test_bundle_has_what_the_contract_says(small_net: Path, tmp_path: Path) -> None:
@@ -71,6 +71,11 @@ def test_verify_and_run(small_net: Path, tmp_path: Path, irconv_cli) -> None:
         assert outputs["logits"].shape == (2, 5)
         assert (outputs["logits"].argmax(1) == outputs["label"]).all()
     assert set(irconv.run(bundle, {"image": image})) == {"logits", "label"}
+    for misfit in (image[0], image.astype("U4"), image + 1j):
+        with pytest.raises(InputError, match="'image' does not fit"):
+            irconv.run(bundle, {"image": misfit})
+    with pytest.raises(InputError, match="lacks input 'image'"):
+        irconv.run(bundle, {})
 
 
 @pytest.mark.parametrize("change", ["flip", "remove", "add"])
@@ -231,3 +236,25 @@ def test_listings(command: str, irconv_cli) -> None:
     assert plain.code == 0, plain.err
     assert "onnx" in plain.out
     assert irconv_cli(command, "--json").json()
+
+
+def test_a_dimension_without_a_name_is_bound_by_its_position(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(
+        onnx.parser.parse_model("""
+            <ir_version: 8, opset_import: ["" : 17]>
+            g (float[?, 4] x, float[N, 4] z) => (float[A, 4] y, float[N, 4] k) {
+                y = Relu (x)
+                k = Relu (z)
+            }"""),
+        path,
+    )
+
+    result = irconv.compile(path, ["onnx"], tmp_path / "out", shapes=["x[0]=3", "N=2"])
+
+    assert result.exit_code == ExitCode.OK, result.targets[0].error
+    bound = onnx.load(tmp_path / "out" / "onnx" / "model.onnx").graph.input
+    sizes = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in bound]
+    assert sizes == [[3, 4], [2, 4]]
+    with pytest.raises(InputError, match=r"'z\[0\]'.*\['N', 'x\[0\]'\]"):
+        irconv.compile(path, ["onnx"], tmp_path / "again", shapes=["z[0]=3"])

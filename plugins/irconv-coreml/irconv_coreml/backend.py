@@ -115,7 +115,10 @@ class CoremlBackend(Backend):
         return (
             "inline-functions",
             f"convert-opset{{to={_OPSET}}}",
-            *settle,
+            "infer-shapes",
+            "fold-constants",
+            "decompose-sequences",
+            "infer-shapes",
             *("legalize-coreml", *settle) * _ROUNDS,
             "merge-dimensions",
             "eliminate-dead-code",
@@ -130,9 +133,10 @@ class CoremlBackend(Backend):
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
         """Check the interface, the values and the nodes."""
-        from irconv_coreml.checks import check_model
+        from irconv_coreml.checks import check_model, name_free_dims
 
-        return [*check_model(model, shapes, self), *super().check(model, shapes)]
+        nodes = name_free_dims(super().check(model, shapes), model, shapes)
+        return [*check_model(model, shapes, self), *nodes]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.mlpackage``."""

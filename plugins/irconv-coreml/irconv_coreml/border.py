@@ -39,7 +39,9 @@ def to_feature(feature: Feature, value: Value) -> Array:
         raise InputError(
             f"input {feature.name!r} holds a number beyond the range of {wanted}",
             where=_WHERE,
-            hint="compile with precision=f32, or scale the input",
+            hint="scale the input"
+            if wanted == np.float32
+            else "compile with precision=f32, or scale the input",
         )
     return _shaped(feature, converted)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     from irconv.shapes import DimRange
     from irconv_coreml.backend import CoremlBackend
 
-__all__ = ["check_model", "node_support"]
+__all__ = ["check_model", "name_free_dims", "node_support"]
 
 _MAX_RANK = 5
+_EXAMPLE = 32
+"""The size in the example of a ``--shape``."""
 _SMALL = 4096
 _CLAMPED = frozenset({"Slice", "Clip", "Cast", "CastLike", "Max", "Min", "Identity"})
 """Operators for which an integer beyond 32 bits may as well be the largest that there is."""
 _WAY_OUT = "express it by other operators, or leave it out of the exported part"
 _DTYPE_WAY_OUT = "convert that part of the model to float32, float16 or int32"
-_SHAPE_WAY_OUT = "bind the dimensions by --shape, or export with static shapes"
+_SHAPE_WAY_OUT = "export that part of the model with static shapes"
+_DYNAMIC = frozenset({"DYNAMIC_SHAPE", "DYNAMIC_RANK"})
 
 
 def node_support(node: ir.Node) -> Support:
@@ -165,20 +169,44 @@ def _images(model: ir.Model, backend: CoremlBackend) -> Iterator[Diagnostic]:
             )  # fmt: skip
 
 
-def _unbounded(
-    model: ir.Model, shapes: Mapping[str, DimRange], backend: CoremlBackend
+def name_free_dims(
+    found: Iterable[Diagnostic], model: ir.Model, shapes: Mapping[str, DimRange]
 ) -> Iterator[Diagnostic]:
-    names = {
+    """Yield diagnostics of nodes; what dynamic shapes cause names the ``--shape`` that binds them.
+
+    Nothing is named where all inputs are static, and the shapes come from computed numbers.
+    """
+    names = _free_dims(model)
+    sizes = {name: shapes[name].best if name in shapes else _EXAMPLE for name in names}
+    options = " ".join(f"--shape {name}={size}" for name, size in sizes.items())
+    for diagnostic in found:
+        if diagnostic.code in _DYNAMIC and names:
+            way_out = f"bind {', '.join(names)}, for example {options}; or {diagnostic.way_out}"
+            yield replace(diagnostic, way_out=way_out)
+        else:
+            yield diagnostic
+
+
+def _free_dims(model: ir.Model) -> list[str]:
+    """Return the dimensions of the inputs without a size: names, or positions such as x[0]."""
+    dims = [
         dim if isinstance(dim, str) else f"{spec.name}[{axis}]"
         for spec in input_specs(model)
         for axis, dim in enumerate(spec.shape or ())
-        if not isinstance(dim, int) and dim not in shapes
-    }
+        if not isinstance(dim, int)
+    ]
+    return list(dict.fromkeys(dims))
+
+
+def _unbounded(
+    model: ir.Model, shapes: Mapping[str, DimRange], backend: CoremlBackend
+) -> Iterator[Diagnostic]:
+    names = [name for name in _free_dims(model) if name not in shapes]
     if names:
-        options = " ".join(f"--shape {name}=1..8@4" for name in sorted(names))
+        options = " ".join(f"--shape {name}=1..8@4" for name in names)
         yield Diagnostic(
             "DYNAMIC_SHAPE",
             f"shapes={backend.shapes} needs the range of every dimension, and "
-            f"{', '.join(sorted(names))} has none",
+            f"{', '.join(names)} has none",
             way_out=f"for example {options}",
         )

@@ -17,7 +17,8 @@ from irconv.graph.interface import input_specs
 from irconv.verify.precision import model_precision
 from irconv_coreml.features import input_types
 from irconv_coreml.functions import write_functions
-from irconv_coreml.interface import PACKAGE, WeightDigest
+from irconv_coreml.interface import PACKAGE
+from irconv_coreml.package_digests import package_digests
 from irconv_coreml.program import Program
 from irconv_coreml.sdk import load_coremltools
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from irconv_coreml.backend import CoremlBackend
 
-__all__ = ["converted", "write_package"]
+__all__ = ["convert", "write_package"]
 
 _PASSES = (
     "common::noop_elimination",
@@ -66,17 +67,19 @@ def write_package(
         UnsupportedError: If MIL's builder or coremltools refuses the model.
     """
     coremltools = load_coremltools()
-    half = backend.precision == "f16"
-    with _own_scratch(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        _scratch(directory),
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         if backend.shapes == "functions" and _has_ranges(model, request):
             program, functions = write_functions(
-                coremltools, model, request, directory / PACKAGE, backend, converted
+                coremltools, model, request, directory / PACKAGE, backend, convert
             )
         else:
             program, functions = Program(coremltools, model, backend), []
-            converted(coremltools, program, request, backend).save(str(directory / PACKAGE))
-    weights = program.digests(half=half)
+            convert(coremltools, program, request, backend, directory / PACKAGE)
     return Artifact(
         main=PACKAGE,
         precision=_judged(model, backend),
@@ -91,17 +94,17 @@ def write_package(
             "outputs": [feature.to_json() for feature in program.outputs],
             "function": "main",
             "functions": [function.to_json() for function in functions],
-            "weights": {name: WeightDigest(*facts).to_json() for name, facts in weights.items()},
+            "weights": {name: digest.to_json() for name, digest in program.digests.items()},
             "coremltools": importlib.metadata.version("coremltools"),
         },
     )
 
 
 @contextlib.contextmanager
-def _own_scratch() -> Iterator[None]:
-    """Make coremltools keep its temporary packages in a folder that goes with them."""
+def _scratch(directory: Path) -> Iterator[None]:
+    """Make coremltools keep its temporary packages, as large as the model, where it is written."""
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="irconv-coreml-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=directory) as scratch:
         tempfile.tempdir = scratch
         try:
             yield
@@ -114,10 +117,14 @@ def _has_ranges(model: ir.Model, request: EmitRequest) -> bool:
     return any(isinstance(dim, str) and dim in request.shapes for dim in dims)
 
 
-def converted(
-    coremltools: Any, program: Program, request: EmitRequest, backend: CoremlBackend
-) -> Any:
-    """Return the Core ML model of a program."""
+def convert(
+    coremltools: Any,
+    program: Program,
+    request: EmitRequest,
+    backend: CoremlBackend,
+    package: Path,
+) -> None:
+    """Write a program as a package, and note the digests of its weights."""
     half = backend.precision == "f16"
     precision = coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32
     try:
@@ -129,9 +136,9 @@ def converted(
             compute_precision=precision,
             skip_model_load=True,
             pass_pipeline=_pipeline(coremltools, half=half),
+            package_dir=str(package),
         )
-        program.keep_weights(model._mil_program, half=half)
-        return model
+        program.digests = package_digests(model._mil_program, program.weights, half=half)
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError) as error:
         text = str(error).strip().splitlines()
         raise UnsupportedError(

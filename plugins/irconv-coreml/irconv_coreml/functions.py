@@ -35,7 +35,7 @@ def write_functions(
     request: EmitRequest,
     package: Path,
     backend: CoremlBackend,
-    convert: Callable[..., Any],
+    convert: Callable[..., None],
 ) -> tuple[Program, list[FunctionShapes]]:
     """Write a package whose functions are the model at the best, least and largest sizes.
 
@@ -56,9 +56,9 @@ def write_functions(
             }
             if any(known.shapes == shapes for known in described):
                 continue
-            path = str(Path(scratch, f"{name}.mlpackage"))
-            convert(coremltools, program, EmitRequest(), backend).save(path)
-            descriptor.add_function(path, src_function_name="main", target_function_name=name)
+            path = Path(scratch, f"{name}.mlpackage")
+            convert(coremltools, program, EmitRequest(), backend, path)
+            descriptor.add_function(str(path), src_function_name="main", target_function_name=name)
             described.append(FunctionShapes(name, shapes))
             first = first or program
         descriptor.default_function_name = "main"

@@ -15,10 +15,10 @@ the package itself. ``Artifact.main`` is the package, ``model.mlpackage``.
     package, in the order in which they are to be tried; otherwise an empty list. All functions
     have the same features, with static shapes.
 ``weights``
-    The :class:`WeightDigest` of each large constant as the emitter handed it over, under the
-    name that it has in the source. The package must hold a constant (or the decompressed value
-    of a ``constexpr_*``) of the same dtype, shape and digest; under which name is not promised,
-    and equal constants may have become one.
+    The :class:`WeightDigest` of each large constant that the package holds, as the emitter handed
+    it over, under the name that it has in the source; of compressed ones the integers, scales and
+    tables. The package must hold a constant of the same dtype, shape and digest; under which name
+    is not promised, and equal constants may have become one.
 
 How values cross the border, both ways:
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ from irconv.graph.constants import constant_tensor
 from irconv.graph.interface import dtype_text, input_specs
 from irconv_coreml.dtypes import FEATURE_DTYPES, MIL_DTYPES, NARROW
 from irconv_coreml.feature_names import feature_names, is_left_out
-from irconv_coreml.interface import Feature, ImageFormat
+from irconv_coreml.interface import Feature, ImageFormat, WeightDigest
 from irconv_coreml.ops import EMITTERS
+from irconv_coreml.package_digests import LEAST_DIGESTED, operations
 from irconv_coreml.site import Site, Var, as_mil
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from irconv_coreml.backend import CoremlBackend
 
 __all__ = ["Program"]
-
-_DIGESTED = 32
-"""Constants with fewer elements have no digest: MIL keeps the smallest in the program's text."""
 
 
 class Program:
@@ -43,6 +40,7 @@ class Program:
         outputs: The function's outputs.
         symbols: The symbol of each named dimension.
         weights: Large constants by their names in the source, as they were handed over.
+        digests: Digests of those that the package holds; known once it is converted.
         quantized: Values of MIL's int8 and uint8, beside the int32 that stands for them.
         has_quantization: Whether the deployment target has quantize and dequantize.
         has_blocks: Whether it has weights in blocks, and indices of less than 8 bits.
@@ -57,6 +55,7 @@ class Program:
         self.outputs: list[Feature] = []
         self.symbols: dict[str, Any] = {}
         self.weights: dict[str, np.ndarray[Any, Any]] = {}
+        self.digests: dict[str, WeightDigest] = {}
         self.quantized: dict[ir.Value, Var] = {}
         self.has_quantization = backend.target not in ("iOS15", "iOS16")
         self.has_blocks = backend.target in ("iOS18", "iOS26")
@@ -161,7 +160,7 @@ class Program:
     def _free_names(function: Any, reserved: set[str]) -> None:
         """Rename values inside that bear the name of an output."""
         results = set(function.outputs)
-        for operation in _operations(function):
+        for operation in operations(function):
             for var in operation.outputs:
                 if var.name in reserved and var not in results:
                     var.name += "_inside"
@@ -187,14 +186,14 @@ class Program:
     def weight(self, array: np.ndarray[Any, Any], name: str) -> Var:
         """Return a constant, and remember it as one that the package must hold."""
         array = np.ascontiguousarray(array) if array.ndim else array
-        if array.size >= _DIGESTED:
+        if array.size >= LEAST_DIGESTED:
             self.weights[name] = array
         return self.mb.const(val=array)
 
     def hold(self, array: np.ndarray[Any, Any], value: ir.Value | None) -> np.ndarray[Any, Any]:
         """Remember the integers of a compressed weight as ones that the package must hold."""
         assert value is not None
-        if array.size >= _DIGESTED:
+        if array.size >= LEAST_DIGESTED:
             self.weights[value.name or ""] = array
         return array
 
@@ -257,40 +256,6 @@ class Program:
         finally:
             self._scopes.pop()
 
-    def keep_weights(self, converted: Any, *, half: bool) -> None:
-        """Forget the weights that coremltools has folded into others.
-
-        Args:
-            converted: The program in memory, as it is about to be written.
-            half: Whether floats were brought to float16.
-        """
-        present: set[str] = set()
-        for function in converted.functions.values():
-            for operation in _operations(function):
-                if operation.op_type == "const" and isinstance(operation.val.val, np.ndarray):
-                    present.add(_digest(operation.val.val))
-        self.weights = {
-            name: array
-            for name, array in self.weights.items()
-            if _digest(_stored(array, half=half)) in present
-        }
-
-    def digests(self, *, half: bool) -> dict[str, tuple[str, str, tuple[int, ...]]]:
-        """Return digest, dtype and shape of each large constant, as the package stores it."""
-        found: dict[str, tuple[str, str, tuple[int, ...]]] = {}
-        for name, array in self.weights.items():
-            stored = _stored(array, half=half)
-            found[name] = (_digest(stored), stored.dtype.name, stored.shape)
-        return found
-
-
-def _stored(array: np.ndarray[Any, Any], *, half: bool) -> np.ndarray[Any, Any]:
-    return array.astype(np.float16) if half and array.dtype == np.float32 else array
-
-
-def _digest(array: np.ndarray[Any, Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-
 
 def _inputs(model: ir.Model) -> list[ir.Value]:
     """Return the graph inputs that a caller must give."""
@@ -303,13 +268,6 @@ def _image(spec: TensorSpec, backend: CoremlBackend) -> ImageFormat | None:
     channels = spec.shape[1]
     bias = backend.bias if channels == 1 or len(backend.bias) == 3 else backend.bias * 3
     return ImageFormat("GRAY" if channels == 1 else backend.color, backend.scale, bias)
-
-
-def _operations(block: Any) -> Iterator[Any]:
-    for operation in block.operations:
-        yield operation
-        for inner in operation.blocks:
-            yield from _operations(inner)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from irconv_coreml.sdk import load_coremltools
 
 Arrays: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 SaveProgram: TypeAlias = "Callable[..., Path]"
+Command: TypeAlias = "Callable[..., Outcome]"
 Interpret: TypeAlias = "Callable[..., Arrays]"
 
 
@@ -72,3 +73,25 @@ def interpret(save_program: SaveProgram) -> Interpret:
         return ReferenceModel(path, {}).predict("", inputs)
 
     return run
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def irconv_cli(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process."""
+    from irconv.cli.main import run
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call

@@ -250,6 +250,27 @@ def test_a_loop_collects_and_a_branch_chooses(tmp_path: Path) -> None:
     assert outputs["chosen"].tolist() == [-1, -2]
 
 
+def test_sequences_inside_a_model_are_taken_apart(tmp_path: Path) -> None:
+    path = save(
+        tmp_path,
+        """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[2] x, float[3] z) => (float[5] y, float[3] k, int64 n) {
+            q = SequenceConstruct (x, z)
+            last = Constant <value_int = -1> ()
+            y = ConcatFromSequence <axis = 0> (q)
+            k = SequenceAt (q, last)
+            n = SequenceLength (q)
+        }""",
+    )
+    assert irconv.compile(path, ["coreml"], tmp_path / "out").exit_code == ExitCode.OK
+    x, z = np.array([1, 2], np.float32), np.array([3, 4, 5], np.float32)
+
+    outputs = irconv.run(tmp_path / "out" / "coreml", {"x": x, "z": z})
+
+    values = {name: np.asarray(value).tolist() for name, value in outputs.items()}
+    assert values == {"y": [1, 2, 3, 4, 5], "k": [3, 4, 5], "n": 2}
+
+
 REFUSED = {
     "UNSUPPORTED_OP": "g (float[2] x) => (float[N] y) { y = Unique(x) }",
     "UNSUPPORTED_DTYPE": "g (string[2] x) => (string[2] y) { y = StringConcat(x, x) }",

@@ -43,14 +43,29 @@ def _numeric(site: Site, x: Var) -> Var:
     return site.cast(x, "int32") if site.kind(x) == "bool" else x
 
 
+def _is_followed(site: Site, x: Var) -> bool:
+    """Return whether MIL's builder knows items of a vector of floats."""
+    return site.kind(x).startswith("fp") and len(x.shape) == 1 and x.sym_val is not None
+
+
 @emits("Gather")
 def _gather(site: Site) -> Var:
-    """ONNX Gather as MIL gather; bools as integers; a palette as constexpr_lut_to_dense."""
+    """ONNX Gather as MIL gather; bools as integers; a palette as constexpr_lut_to_dense.
+
+    MIL's builder fails where a size that it follows becomes a scalar of floats: it is gathered
+    as a vector, or a constant where it is known.
+    """
     if (indices := palette_indices(site)) is not None:
         return stored_palette(site, indices)
     x = _numeric(site, site.x)
     axis = site.axis(x, 0)
-    return site.mb.gather(x=x, indices=_positions(site, 1, x, axis), axis=axis)
+    positions = _positions(site, 1, x, axis)
+    if site.constant(1) is not None and not positions.shape and _is_followed(site, x):
+        item = x.sym_val[int(positions)]
+        if isinstance(item, float):
+            return site.like(item, x)
+        return site.as_scalar(site.mb.gather(x=x, indices=positions.reshape(1), axis=axis))
+    return site.mb.gather(x=x, indices=positions, axis=axis)
 
 
 def _elements_refusal(node: ir.Node) -> Reason:

@@ -36,18 +36,17 @@ def stored_palette(site: Site, indices: np.ndarray[Any, Any]) -> Var:
 
     table = site.constant(0)
     assert table is not None
-    bits = _BITS[table.size]
+    bits, hold = _BITS[table.size], site.program.hold
+    table = hold(table, ask.given(site.node, 0))
     if site.program.has_blocks:
         narrow = {4: types.np_uint4_dtype, 6: types.np_uint6_dtype, 8: np.uint8}[bits]
         return site.mb.constexpr_lut_to_dense(
-            indices=indices.astype(narrow),
+            indices=hold(indices, ask.given(site.node, 1)).astype(narrow),
             lut=table.reshape(*[1] * indices.ndim, table.size, 1),
         )
     bit_table = np.unpackbits(indices.reshape(-1, 1), axis=1, bitorder="little")[:, :bits]
     return site.mb.constexpr_lut_to_dense(
-        indices=site.program.hold(
-            np.packbits(bit_table, bitorder="little"), ask.given(site.node, 1)
-        ),
+        indices=hold(np.packbits(bit_table, bitorder="little"), ask.given(site.node, 1)),
         lut=table,
         shape=np.array(indices.shape, np.uint32),
     )

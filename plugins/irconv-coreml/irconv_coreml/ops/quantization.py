@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.constants import constant_tensor
 from irconv_coreml import node as ask
 from irconv_coreml.dtypes import NARROW, is_float
 from irconv_coreml.ops.registry import Reason, emits
@@ -34,7 +35,7 @@ def _native_axis(site: Site) -> int | None:
     They take a constant scale, of one value or one along an axis, for int8 and uint8.
     """
     scale = site.constant(1)
-    if scale is None or site.int_("block_size", 0) or not site.program.has_quantization:
+    if scale is None or site.int_("block_size", 0):
         return None
     if site.has(2) and site.constant(2) is None:
         return None
@@ -81,7 +82,7 @@ def _quantize(site: Site) -> Var:
     Otherwise round(x / scale) + zero point, cut off at the ends of the dtype.
     """
     mb, x, narrow = site.mb, site.x, site.out_dtype()
-    axis = _native_axis(site)
+    axis = _native_axis(site) if site.program.has_quantization else None
     if narrow in _NATIVE and axis is not None and site.is_float() and len(x.shape):
         quantized = mb.quantize(
             input=x, output_dtype=_NATIVE[narrow], **_parameters(site, narrow, axis)
@@ -114,11 +115,13 @@ def _dequantize(site: Site) -> Var:
     source = ask.given(site.node, 0)
     assert source is not None
     axis = _native_axis(site) if narrow in _NATIVE else None
-    constant = ask.constant(site.node, 0)
+    constant = _integers(source)
     if narrow == ir.DataType.INT4 and constant is not None and _is_stored_in_blocks(site):
         return _stored_in_blocks(site, constant)
     if axis is not None and constant is not None and constant.ndim and constant.size > 1:
-        return _stored(site, constant, narrow, axis)
+        if site.program.has_stored_weights:
+            return _stored(site, constant, narrow, axis)
+        axis = None
     if axis is not None and source in site.program.quantized:
         quantized = site.program.quantized[source]
         return mb.dequantize(input=quantized, **_parameters(site, narrow, axis))
@@ -130,14 +133,40 @@ def _dequantize(site: Site) -> Var:
     return site.cast(scaled, kind)
 
 
+def _integers(value: ir.Value) -> np.ndarray[Any, Any] | None:
+    """Return the integers of a weight, given as such or quantized from a constant; or None."""
+    node = value.producer()
+    if node is None or (node.domain, node.op_type) != ("", "QuantizeLinear"):
+        tensor = constant_tensor(value)
+        return None if tensor is None else tensor.numpy()
+    x, scale, zero = (ask.constant(node, index) for index in range(3))
+    odd = ask.attr_int(node, "block_size", 0) or ask.attr_int(node, "precision", 0)
+    if x is None or scale is None or scale.ndim > 1 or odd or value.dtype not in _NATIVE:
+        return None
+    if not (np.all(scale > 0) and np.all(np.isfinite(x))):
+        return None
+    if zero is None:
+        if ask.given(node, 2) is not None:
+            return None
+        zero = np.zeros(scale.shape, np.float32)
+    axis = ask.attr_int(node, "axis", 1) % max(x.ndim, 1)
+    along = [-1 if index == axis else 1 for index in range(x.ndim)] if scale.size > 1 else []
+    steps = np.rint(x / scale.reshape(along)) + zero.astype(np.float32).reshape(along)
+    least, count = NARROW[value.dtype]
+    integers: np.ndarray[Any, Any] = np.clip(steps, least, least + count - 1)
+    return integers.astype(_NATIVE[value.dtype])
+
+
 def _stored(site: Site, constant: Any, narrow: ir.DataType, axis: int) -> Var:
     """Store a weight as its integers, with scale and zero point, which Core ML expands."""
-    dtype = np.dtype(_NATIVE[narrow])
+    dtype, node, hold = np.dtype(_NATIVE[narrow]), site.node, site.program.hold
     options = _parameters(site, narrow, axis)
-    scale = options["scale"]
-    zero = options.get("zero_point", np.zeros(scale.shape, dtype))
+    scale = hold(options["scale"], ask.given(node, 1))
+    zero = options.get("zero_point")
+    if zero is None:
+        zero = np.zeros(scale.shape, dtype)
     return site.mb.constexpr_affine_dequantize(
-        quantized_data=site.program.hold(constant.astype(dtype), ask.given(site.node, 0)),
+        quantized_data=hold(constant.astype(dtype), ask.given(node, 0)),
         zero_point=zero if zero.ndim else dtype.type(zero),
         scale=scale if scale.ndim else scale.dtype.type(scale),
         axis=np.int32(axis),
@@ -156,6 +185,9 @@ def _stored_in_blocks(site: Site, constant: Any) -> Var:
     from coremltools.converters.mil.mil import types
 
     scale = site.constant(1)
+    assert scale is not None
+    data = site.program.hold(constant.astype(np.int8), ask.given(site.node, 0))
     return site.mb.constexpr_blockwise_shift_scale(
-        data=constant.astype(np.int8).astype(types.np_int4_dtype), scale=scale
+        data=data.astype(types.np_int4_dtype),
+        scale=site.program.hold(scale, ask.given(site.node, 1)),
     )

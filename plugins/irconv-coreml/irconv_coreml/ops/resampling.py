@@ -30,14 +30,18 @@ def _planes(node: ir.Node) -> tuple[tuple[int, int], tuple[int, int]] | None:
         return None
     source = ask.static_shape(before[2:])
     out = ask.output_shape(node) or ()
-    if source is None or before[1] != out[1] or not _keeps_batch(node, before[0], out[0]):
+    if source is None or before[1] != out[1] or not _keeps_batch(node):
         return None
     return (source[0], source[1]), (after[0], after[1])
 
 
-def _keeps_batch(node: ir.Node, before: int | None, after: int | None) -> bool:
-    if before is not None:
-        return before == after
+def _keeps_batch(node: ir.Node) -> bool:
+    before, after = (
+        value.shape[0] if value is not None and value.shape else None
+        for value in (node.inputs[0], node.outputs[0])
+    )
+    if before == after not in (None, ir.SymbolicDim(None)):
+        return True
     scales = ask.constant(node, 2)
     return scales is not None and scales.size == 4 and float(scales.reshape(-1)[0]) == 1.0
 
