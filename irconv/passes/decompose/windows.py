@@ -52,9 +52,13 @@ class Windows:
 
 
 def read_windows(site: Site) -> Windows:
-    """Read the windows of ONNX MaxPool, AveragePool or LpPool (as of 22)."""
-    sizes = site.static(site.input(0))[2:] if None not in site.dims(site.input(0))[2:] else None
-    if sizes is None:
+    """Read the windows of ONNX MaxPool, AveragePool or LpPool (as of 22).
+
+    With ``ceil_mode`` a kernel may be larger than the data and its pads; what no window reaches
+    of them is cut off the kernel.
+    """
+    sizes = [size for size in site.dims(site.input(0))[2:] if size is not None]
+    if len(sizes) != site.rank(site.input(0)) - 2:
         raise Keep("its input has a dynamic spatial dim")
     kernel = site.attribute("kernel_shape", [1])
     rank = len(kernel)
@@ -80,6 +84,10 @@ def read_windows(site: Site) -> Windows:
             if (count - 1) * strides[i] >= sizes[i] + pads[i]:
                 count -= 1
         counts.append(count)
+    kernel = [
+        min(kernel[i], -(-(sizes[i] + pads[i] + pads[rank + i]) // dilations[i]))
+        for i in range(rank)
+    ]
     return Windows(sizes, kernel, strides, dilations, pads, counts)
 
 
