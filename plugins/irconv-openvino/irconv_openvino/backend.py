@@ -76,6 +76,7 @@ class OpenvinoBackend(Backend):
             "infer-shapes",
             "legalize-openvino",
             "infer-shapes",
+            "restore-infinities",
             "fold-constants",
             "eliminate-dead-code",
             "rewrite-int8-concat",

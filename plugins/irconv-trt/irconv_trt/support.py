@@ -141,10 +141,8 @@ def _constant(value: ir.Value) -> ir.TensorProtocol | None:
 
 def _attributes(node: ir.Node) -> Support | None:
     kind = node.op_type
-    if kind in _POOLS and any(size != 1 for size in _ints(node, "dilations")):
-        return _attribute("it is dilated")
-    if kind in _POOLS and _ends_in_padding(node):
-        return _attribute("its last window lies in the padding (ceil_mode=1)")
+    if kind in _POOLS:
+        return _pool(node)
     if kind in _RECURRENT and _int(node, "layout", 0):
         return _attribute("its batch comes first (layout=1)")
     if kind == "TensorScatter":
@@ -162,21 +160,25 @@ def _attributes(node: ir.Node) -> Support | None:
     return None
 
 
-def _ends_in_padding(node: ir.Node) -> bool:
-    """Return whether ONNX leaves out a window that TensorRT counts, as far as sizes are known."""
+def _pool(node: ir.Node) -> Support | None:
+    """Refuse windows that TensorRT counts otherwise than ONNX, as far as sizes are known."""
+    if any(size != 1 for size in _ints(node, "dilations")):
+        return _attribute("it is dilated")
     data = node.inputs[0]
     if not _int(node, "ceil_mode", 0) or data is None or data.shape is None:
-        return False
+        return None
     kernel, strides, pads = (_ints(node, name) for name in ("kernel_shape", "strides", "pads"))
     for axis, size in enumerate(list(data.shape)[2:]):
         if not isinstance(size, int):
             continue
         stride = strides[axis] if strides else 1
         before, behind = (pads[axis], pads[axis + len(kernel)]) if pads else (0, 0)
+        if kernel[axis] > size + before + behind:
+            return _attribute("its window is larger than the padded data (ceil_mode=1)")
         last = -(-(size + before + behind - kernel[axis]) // stride) * stride
         if last >= size + before:
-            return True
-    return False
+            return _attribute("its last window lies in the padding (ceil_mode=1)")
+    return None
 
 
 def _tensor_scatter(node: ir.Node) -> Support | None:

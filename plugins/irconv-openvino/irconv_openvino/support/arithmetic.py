@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from irconv_openvino.passes.restore_infinities import loses_infinity
 from irconv_openvino.support.node import (
     attribute_int,
     attribute_text,
@@ -102,6 +103,12 @@ def _dynamic_quantize(node: ir.Node) -> str:
     return "a number halfway between two quantized ones may be rounded the other way"
 
 
+def _infinite(node: ir.Node) -> str:
+    if loses_infinity(node):
+        return "over infinite numbers only it may come out as the largest finite number"
+    return ""
+
+
 def _top_k(node: ir.Node) -> str:
     del node
     return "of equal numbers the indices may come in another order"
@@ -126,5 +133,7 @@ REFUSALS: Mapping[str, Check] = {
 CAVEATS: Mapping[str, Check] = {
     "BitShift": _wide_shift,
     "DynamicQuantizeLinear": _dynamic_quantize,
+    "ReduceMax": _infinite,
+    "ReduceMin": _infinite,
     "TopK": _top_k,
 }
