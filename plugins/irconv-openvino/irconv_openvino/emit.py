@@ -15,6 +15,7 @@ from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_nodes
 from irconv_openvino.sdk import first_line, load_openvino, unconverted_operators
+from irconv_openvino.ties import settle_ties
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -58,6 +59,7 @@ def write_ir(
             "outputs": _locate_outputs(model, converted.outputs),
         }
         _bound_dimensions(openvino, converted, data["inputs"], input_specs(model), shapes)
+        settle_ties(converted)
         openvino.save_model(converted, str(directory / MODEL), compress_to_fp16=compress)
         del converted
     return data

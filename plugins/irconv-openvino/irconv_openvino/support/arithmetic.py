@@ -101,15 +101,18 @@ def _infinite(node: ir.Node) -> str:
     return ""
 
 
-def _top_k(node: ir.Node) -> str:
-    del node
-    return "of equal numbers the indices may come in another order"
-
-
 _REDUCTIONS = (
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )  # fmt: skip
+
+
+def _remainder(node: ir.Node) -> str:
+    kind = dtype_of(value_at(node, 0))
+    if kind is not None and kind.is_floating_point():
+        return "it is x - trunc(x / y) y, inexact for large quotients, and NaN by an infinite y"
+    return ""
+
 
 REFUSALS: Mapping[str, Check] = {
     "BitShift": _bit_shift,
@@ -124,7 +127,7 @@ REFUSALS: Mapping[str, Check] = {
 CAVEATS: Mapping[str, Check] = {
     "BitShift": _wide_shift,
     "DynamicQuantizeLinear": _dynamic_quantize,
+    "Mod": _remainder,
     "ReduceMax": _infinite,
     "ReduceMin": _infinite,
-    "TopK": _top_k,
 }
