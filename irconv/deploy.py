@@ -17,7 +17,7 @@ from irconv.verify.tolerance import Tolerance
 from irconv.verify.verifier import Verification, judge
 from irconv.worker import Worker, WorkerLimits
 
-__all__ = ["BundleCheck", "open_artifact", "run_bundle", "verify_bundle"]
+__all__ = ["BundleCheck", "open_artifact", "run_bundle", "state_inputs", "verify_bundle"]
 
 
 @contextlib.contextmanager
@@ -55,15 +55,19 @@ def open_artifact(
 def run_bundle(
     bundle: Bundle, samples: list[Feeds], *, limits: WorkerLimits | None = None
 ) -> list[dict[str, Value]]:
-    """Run a bundle's artifact on samples.
+    """Run a bundle's artifact on samples, one after the other.
+
+    An artifact that keeps states (``requires.states`` of the manifest) takes them from sample to
+    sample; an input that is a state may be left out, and sets the state where it is given.
 
     Raises:
         InputError: If a sample does not name exactly the bundle's inputs.
         IrconvError: As :func:`open_artifact`.
     """
     wanted = {spec.name for spec in bundle.inputs}
+    states = state_inputs(bundle)
     for sample in samples:
-        if set(sample) != wanted:
+        if not wanted - states <= set(sample) <= wanted:
             raise InputError(
                 f"inputs {sorted(sample)} are given, but the model takes {sorted(wanted)}",
                 where="inputs",
@@ -71,6 +75,16 @@ def run_bundle(
             )
     with open_artifact(bundle, limits=limits) as runner:
         return runner.run_all(samples)
+
+
+def state_inputs(bundle: Bundle) -> set[str]:
+    """Return the names of the inputs that are states, which the artifact keeps by itself."""
+    entries = bundle.artifact.requires.get("states", ())
+    if not isinstance(entries, list):
+        return set()
+    return {
+        str(entry["input"]) for entry in entries if isinstance(entry, dict) and "input" in entry
+    }
 
 
 @dataclass(frozen=True)
