@@ -42,6 +42,10 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "openvino": {
+        r"real/test_squeezenet": (
+            "its weights are one and the same number, so that its logits are equal numbers of "
+            "9e9, among which the rounding of the last bit decides; it differs from CPU to CPU"
+        ),
         r"node/test_bitshift_left_int32_shift_ge_width": (
             "a shift by as many bits as the dtype has does not give 0"
         ),

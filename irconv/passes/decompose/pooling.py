@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,9 +85,10 @@ def max_pool(site: Site) -> Sequence[ir.Value | None]:
     """
     windows = read_windows(site)
     data = site.input(0)
+    items_in_all = math.prod(windows.counts) * math.prod(windows.kernel)
+    if items_in_all > _MOST_ITEMS:
+        raise Keep(f"its windows have {items_in_all} items, more than are gathered")
     table = window_table(windows)
-    if table.size > _MOST_ITEMS:
-        raise Keep(f"its windows have {table.size} items, more than are gathered")
     batch, channels = site.sizes(data)[:2]
     area = int(np.prod(windows.sizes))
     flat = site.reshape(data, [batch, channels, area])

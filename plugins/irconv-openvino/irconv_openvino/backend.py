@@ -84,9 +84,11 @@ class OpenvinoBackend(Backend):
     def legalization(self) -> tuple[str, ...]:
         """Inline functions, replace what OpenVINO lacks, and guard int8 against its errors.
 
-        The replacement runs twice, for bodies that use what it lacks themselves.
+        Models of before opset 18 are raised to it, where decompositions begin. The replacement
+        runs twice, for bodies that use what it lacks themselves.
         """
         return (
+            "convert-opset{to=18,below=18}",
             "inline-functions",
             "infer-shapes",
             "legalize-openvino",

@@ -110,8 +110,12 @@ class TrtBackend(Backend):
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked."""
+        """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked.
+
+        Models of before opset 18 are raised to it, where decompositions begin.
+        """
         specs = [
+            "convert-opset{to=18,below=18}",
             f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}",
             "infer-shapes",
             "legalize-trt",
