@@ -31,6 +31,7 @@ _QUANTIZED_ONLY = frozenset({"FLOAT8E4M3FN", "INT4", "FLOAT4E2M1", "FLOAT8E8M0"}
 _QUANTIZERS = frozenset({"Constant", "DequantizeLinear", "QuantizeLinear"})
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _CACHE_RANK = 4
+_MOST_DIMENSIONS = 8
 _TURING = 75
 _FLOAT8_CAPABILITY = 89
 _TRAINING, _MATRIX = 2, 2
@@ -67,6 +68,19 @@ def _operator(node: ir.Node) -> Support | None:
         return _no("UNSUPPORTED_OP", NOT_BUILT[node.op_type], _DECOMPOSE)
     if node.op_type not in OPERATORS:
         return _no("UNSUPPORTED_OP", f"TensorRT-RTX has no operator {node.op_type!r}", _DECOMPOSE)
+    return None
+
+
+def _ranks(node: ir.Node) -> Support | None:
+    for value in (*node.inputs, *node.outputs):
+        rank = 0 if value is None or value.shape is None else value.shape.rank()
+        if value is not None and rank > _MOST_DIMENSIONS:
+            return _no(
+                "UNSUPPORTED_RANK",
+                f"{value.name!r} has {rank} dimensions, and TensorRT-RTX takes at most "
+                f"{_MOST_DIMENSIONS}",
+                "merge dimensions that stay side by side with a Reshape",
+            )
     return None
 
 
@@ -301,6 +315,7 @@ def _ints(node: ir.Node, name: str) -> tuple[int, ...]:
 
 _RULES: tuple[Callable[[ir.Node], Support | None], ...] = (
     _operator,
+    _ranks,
     _dtypes,
     _quantization,
     _attributes,
