@@ -87,6 +87,16 @@ def test_an_input_that_openvino_renames(tmp_path: Path) -> None:
     assert [outputs["y"].tolist(), outputs["w"].tolist()] == [[1, 2], [3, 4]]
 
 
+def test_there_is_no_highest_rank(tmp_path: Path) -> None:
+    shape = (*[1] * 9, 2, 3, 4)
+    perm = [*reversed(range(12))]
+    dims = ",".join(map(str, shape))
+    turned = ",".join(map(str, reversed(shape)))
+    model = parse(f"g (float[{dims}] x) => (float[{turned}] y) {{ y = Transpose<perm={perm}>(x) }}")
+    x = np.arange(24, dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(run(model, tmp_path, {"x": x})["y"], x.transpose(perm))
+
+
 def test_named_dimensions_are_bounded(tmp_path: Path) -> None:
     model = parse("g (float[N, M] x) => (float[N, M] y) { y = Relu(x) }")
     backend = OpenvinoBackend()

@@ -10,9 +10,10 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
-from irconv_trt import cuda
+from irconv_trt import cuda, sdk
 from irconv_trt.backend import ENGINE, GRAPH, TrtBackend
 from irconv_trt.header import read_header
+from irconv_trt.parse import parse
 
 from irconv.errors import ExitCode, MismatchError, MissingError, UnsupportedError, UsageError
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
@@ -208,6 +209,20 @@ def test_parser_errors_name_their_nodes(emit: Any) -> None:
 def test_what_would_be_computed_wrongly_is_refused(body: str, code: str) -> None:
     diagnostics = TrtBackend().check(_model("g " + body), {})
     assert {entry.code for entry in diagnostics} == {code}
+
+
+def test_a_warning_of_other_numbers_is_an_error(tmp_path: Path) -> None:
+    """What the parser takes for int8 with a warning only, given to it as it is."""
+    model = _model(
+        """g (float[2, 4] x) => (float[2, 4] y) <float s = {0.5}, uint8 z = {0}> {
+            q = QuantizeLinear (x, s, z)
+            y = DequantizeLinear (q, s, z)
+        }"""
+    )
+    ir.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedError) as caught:
+        parse(sdk.load("rtx"), tmp_path / "model.onnx")
+    assert "WRONG_NUMBERS" in {entry.code for entry in caught.value.diagnostics}
 
 
 def test_an_old_opset_is_refused() -> None:
