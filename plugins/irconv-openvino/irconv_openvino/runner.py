@@ -88,7 +88,7 @@ class OpenvinoRunner(Runner):
             self._request.infer()
         except RuntimeError as error:
             raise BackendError(f"OpenVINO: {first_line(error)}", where="run") from error
-        kept = {state.name: state for state in self._request.query_state()}
+        kept = self._kept_states()
         results = {
             state["output"]: from_tensor(kept[state["name"]].state, state["dtype"])
             for state in self._states
@@ -99,8 +99,13 @@ class OpenvinoRunner(Runner):
                 results[entry["name"]] = from_tensor(tensor, entry["dtype"])
         return {entry["name"]: results[entry["name"]] for entry in self._outputs}
 
+    def _kept_states(self) -> dict[str, Any]:
+        if not self._states:
+            return {}
+        return {state.name: state for state in self._request.query_state()}
+
     def _set_states(self, feeds: Feeds) -> None:
-        kept = {state.name: state for state in self._request.query_state()}
+        kept = self._kept_states()
         for state in self._states:
             value = feeds.get(state["input"])
             if not isinstance(value, np.ndarray):
