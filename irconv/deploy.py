@@ -18,7 +18,7 @@ from irconv.verify.tolerance import Tolerance
 from irconv.verify.verifier import Verification, judge
 from irconv.worker import Worker, WorkerLimits
 
-__all__ = ["BundleCheck", "open_artifact", "run_bundle", "verify_bundle"]
+__all__ = ["BundleCheck", "open_artifact", "run_bundle", "state_inputs", "verify_bundle"]
 
 
 @contextlib.contextmanager
@@ -56,18 +56,32 @@ def open_artifact(
 def run_bundle(
     bundle: Bundle, samples: list[Feeds], *, limits: WorkerLimits | None = None
 ) -> list[dict[str, Value]]:
-    """Run a bundle's artifact on samples.
+    """Run a bundle's artifact on samples, one after the other.
+
+    An artifact that keeps states (``requires.states`` of the manifest) takes them from sample to
+    sample; an input that is a state may be left out, and sets the state where it is given.
 
     Raises:
         InputError: If a sample does not fit the bundle's inputs in names, dtypes and shapes.
         IrconvError: As :func:`open_artifact`.
     """
-    fitted = [
-        fit_sample(sample, bundle.inputs, f"sample {number}")
-        for number, sample in enumerate(samples)
-    ]
+    states = state_inputs(bundle)
+    fitted = []
+    for number, sample in enumerate(samples):
+        specs = [spec for spec in bundle.inputs if spec.name in sample or spec.name not in states]
+        fitted.append(fit_sample(sample, specs, f"sample {number}"))
     with open_artifact(bundle, limits=limits) as runner:
         return runner.run_all(fitted)
+
+
+def state_inputs(bundle: Bundle) -> set[str]:
+    """Return the names of the inputs that are states, which the artifact keeps by itself."""
+    entries = bundle.artifact.requires.get("states", ())
+    if not isinstance(entries, list):
+        return set()
+    return {
+        str(entry["input"]) for entry in entries if isinstance(entry, dict) and "input" in entry
+    }
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ def command(
 ) -> None:
     """Run BUNDLE on inputs from files and write its outputs."""
     from irconv.bundle import open_bundle
-    from irconv.deploy import run_bundle
+    from irconv.deploy import run_bundle, state_inputs
     from irconv.runtime.files import read_inputs, write_outputs
 
     opened = open_bundle(bundle)
-    sample = read_inputs(inputs, opened.inputs)
+    sample = read_inputs(inputs, opened.inputs, state_inputs(opened))
     limits = WorkerLimits(timeout or WorkerLimits().seconds, max_ram, python)
     with progress(quiet=as_json) as show:
         show(f"running {bundle}")

@@ -61,6 +61,7 @@ class ConvertOpset(Pass):
 
     Attributes:
         to: The opset version wanted.
+        below: Convert only a model that is older than this version, if given.
     """
 
     name: ClassVar[str] = "convert-opset"
@@ -69,6 +70,7 @@ class ConvertOpset(Pass):
     once: ClassVar[bool] = True
 
     to: int
+    below: int | None = None
 
     def __post_init__(self) -> None:
         """Check the version.
@@ -89,6 +91,8 @@ class ConvertOpset(Pass):
         """
         versions = [scope.opsets.get("") for scope in scopes(model)]
         if all(version in (self.to, None) for version in versions):
+            return PassResult(False)
+        if self.below is not None and model.opset_imports.get("", self.below) >= self.below:
             return PassResult(False)
         work = snapshot(model)
         if any(version is not None and version > self.to for version in versions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,17 @@ from irconv.verify.data import fit_sample
 __all__ = ["read_inputs", "write_outputs"]
 
 
-def read_inputs(texts: Sequence[str], specs: Sequence[TensorSpec]) -> dict[str, Value]:
+def read_inputs(
+    texts: Sequence[str], specs: Sequence[TensorSpec], optional: Collection[str] = ()
+) -> dict[str, Value]:
     """Read one sample from ``NAME=FILE.npy`` texts, or from one ``FILE.npz``.
 
     Nothing is unpickled, and an array larger than its file is refused.
+
+    Args:
+        texts: What the user gave.
+        specs: The model's inputs.
+        optional: Names of inputs that may be left out.
 
     Raises:
         InputError: If a file, a name, a dtype or a rank does not fit ``specs``.
@@ -37,7 +44,8 @@ def read_inputs(texts: Sequence[str], specs: Sequence[TensorSpec]) -> dict[str, 
                 where="inputs",
                 hint="the model takes: " + "; ".join(str(spec) for spec in specs),
             )
-    return fit_sample(values, specs, "--input")
+    wanted = [spec for spec in specs if spec.name in values or spec.name not in optional]
+    return fit_sample(values, wanted, "--input")
 
 
 def write_outputs(path: Path, outputs: Mapping[str, Value]) -> None:

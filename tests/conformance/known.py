@@ -48,13 +48,16 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "openvino": {
-        r"node/test_attention_.*": (
-            "an attention row whose every position is masked comes out as NaN in place of 0"
+        r"real/test_squeezenet": (
+            "its weights are one and the same number, so that its logits are equal numbers of "
+            "9e9, among which the rounding of the last bit decides; it differs from CPU to CPU"
         ),
         r"node/test_bitshift_left_int32_shift_ge_width": (
             "a shift by as many bits as the dtype has does not give 0"
         ),
-        r"node/test_cast.*DOUBLE.*": "float64 is computed in float32: infinities become finite",
+        r"node/test_(cast.*DOUBLE|mod_float_edge_cases.*float64).*": (
+            "float64 is computed in float32: infinities become finite"
+        ),
         r"pytorch-operator/test_operator_add.*": (
             "float64 is computed in float32: values above 3.4e38 become infinite"
         ),
@@ -64,7 +67,6 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
         r"node/test_nonmaxsuppression_iou_threshold_boundary": (
             "a box that overlaps by exactly the threshold is suppressed"
         ),
-        r"node/test_top_k_same_values.*": "of equal numbers the indices come in another order",
     },
 }
 

@@ -15,11 +15,12 @@ from irconv.passes.decompose.site import Site
 
 __all__ = ["dft", "stft"]
 
+_AXIS_IS_INPUT = 20
 _MOST_ITEMS = 1 << 22
 
 
 def dft(site: Site) -> ir.Value:
-    """ONNX DFT (since 17, as of 20): forward and inverse, real and complex, one-sided too.
+    """ONNX DFT (since 17): forward and inverse, real and complex, one-sided too.
 
     An axis that is computed is taken from the shapes; where they leave several axes, the result
     is selected among theirs.
@@ -39,6 +40,8 @@ def _axes(site: Site) -> list[int]:
     """Return the axes that the transform may be along."""
     data, given = site.input(0), site.maybe(2)
     rank = site.rank(data)
+    if site.version < _AXIS_IS_INPUT:
+        return [site.attribute("axis", 1) % rank]
     known = (-2,) if given is None else constant_ints(given)
     if known is not None:
         return [known[0] % rank]

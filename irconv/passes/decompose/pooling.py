@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,9 +44,21 @@ def average_pool(site: Site) -> ir.Value:
     """ONNX AveragePool (since 1, as of 22): the sum over each window by what it counts."""
     windows = read_windows(site)
     data = site.input(0)
+    if _is_global(windows):
+        return site.op("ReduceMean", data, list(range(2, site.rank(data))))
     total = window_sum(site, data, windows)
     counted = _counted(windows, include_pads=bool(site.attribute("count_include_pad", 0)))
     return site.op("Div", total, counted.astype(site.dtype(data).numpy()))
+
+
+def _is_global(windows: Windows) -> bool:
+    """Return whether the only window is the whole of the data."""
+    return (
+        list(windows.kernel) == list(windows.sizes)
+        and all(count == 1 for count in windows.counts)
+        and not any(windows.pads)
+        and all(step == 1 for step in windows.dilations)
+    )
 
 
 def _counted(windows: Windows, *, include_pads: bool) -> npt.NDArray[Any]:
@@ -72,9 +85,10 @@ def max_pool(site: Site) -> Sequence[ir.Value | None]:
     """
     windows = read_windows(site)
     data = site.input(0)
+    items_in_all = math.prod(windows.counts) * math.prod(windows.kernel)
+    if items_in_all > _MOST_ITEMS:
+        raise Keep(f"its windows have {items_in_all} items, more than are gathered")
     table = window_table(windows)
-    if table.size > _MOST_ITEMS:
-        raise Keep(f"its windows have {table.size} items, more than are gathered")
     batch, channels = site.sizes(data)[:2]
     area = int(np.prod(windows.sizes))
     flat = site.reshape(data, [batch, channels, area])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,9 +52,13 @@ class Windows:
 
 
 def read_windows(site: Site) -> Windows:
-    """Read the windows of ONNX MaxPool, AveragePool or LpPool (as of 22)."""
-    sizes = site.static(site.input(0))[2:] if None not in site.dims(site.input(0))[2:] else None
-    if sizes is None:
+    """Read the windows of ONNX MaxPool, AveragePool or LpPool (as of 22).
+
+    With ``ceil_mode`` a kernel may be larger than the data and its pads; what no window reaches
+    of them is cut off the kernel.
+    """
+    sizes = [size for size in site.dims(site.input(0))[2:] if size is not None]
+    if len(sizes) != site.rank(site.input(0)) - 2:
         raise Keep("its input has a dynamic spatial dim")
     kernel = site.attribute("kernel_shape", [1])
     rank = len(kernel)
@@ -80,6 +84,10 @@ def read_windows(site: Site) -> Windows:
             if (count - 1) * strides[i] >= sizes[i] + pads[i]:
                 count -= 1
         counts.append(count)
+    kernel = [
+        min(kernel[i], -(-(sizes[i] + pads[i] + pads[rank + i]) // dilations[i]))
+        for i in range(rank)
+    ]
     return Windows(sizes, kernel, strides, dilations, pads, counts)
 
 
@@ -110,17 +118,13 @@ def _cut(site: Site, images: ir.Value, ends: Sequence[int]) -> ir.Value:
 def window_table(windows: Windows) -> npt.NDArray[Any]:
     """Return the flat position of every item of every window, [windows, items]; -1 for a pad."""
     rank = len(windows.sizes)
-    starts = itertools.product(*map(range, windows.counts))
-    offsets = list(itertools.product(*map(range, windows.kernel)))
-    table: list[list[int]] = []
-    for start in starts:
-        row = []
-        for offset in offsets:
-            place = [
-                start[i] * windows.strides[i] - windows.pads[i] + offset[i] * windows.dilations[i]
-                for i in range(rank)
-            ]
-            inside = all(0 <= at < size for at, size in zip(place, windows.sizes, strict=True))
-            row.append(int(np.ravel_multi_index(place, windows.sizes)) if inside else -1)
-        table.append(row)
-    return np.asarray(table, np.int64)
+    flat, inside = np.zeros((1,) * 2 * rank, np.int64), np.ones((1,) * 2 * rank, np.bool_)
+    for axis, size in enumerate(windows.sizes):
+        starts = np.arange(windows.counts[axis]) * windows.strides[axis] - windows.pads[axis]
+        offsets = np.arange(windows.kernel[axis]) * windows.dilations[axis]
+        shape = [1] * 2 * rank
+        shape[axis], shape[rank + axis] = len(starts), len(offsets)
+        place = (starts[:, None] + offsets[None, :]).reshape(shape)
+        flat = flat * size + place
+        inside = inside & (place >= 0) & (place < size)
+    return np.where(inside, flat, -1).reshape(math.prod(windows.counts), -1)

@@ -15,6 +15,7 @@ from irconv.backends.base import (
     Precision,
     Support,
 )
+from irconv.errors import UsageError
 from irconv_openvino.dtypes import ELEMENT_TYPES
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["OpenvinoBackend"]
 
 _PRECISIONS: dict[str, Precision] = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+_WITH_CACHE_PRECISION = ("CPU", "GPU")
+"""Devices that may keep a key-value cache in fewer bits, unless told otherwise."""
 _COARSENESS: tuple[Precision, ...] = ("float64", "float32", "tf32", "float16", "bfloat16")
 
 
@@ -41,6 +44,9 @@ class OpenvinoBackend(Backend):
         precision: What the device computes floating-point operators in.
         compress: Store floating-point weights in 16 bits; halves the file, rounds the weights.
         device: OpenVINO's name of the device that runs it.
+        stateful: Keep states inside of the model, so that each step takes what the one before
+            gave: ``true`` for the inputs and outputs whose names tell that they are one, such as
+            those of a key-value cache; or pairs, ``[h0:hn,c0:cn]``.
     """
 
     name: ClassVar[str] = "openvino"
@@ -49,6 +55,17 @@ class OpenvinoBackend(Backend):
     precision: Literal["f32", "f16", "bf16"] = "f32"
     compress: bool = False
     device: str = "CPU"
+    stateful: tuple[bool | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a mixture of ``true`` and pairs; ``false`` is no state at all."""
+        if self.stateful == (False,):
+            object.__setattr__(self, "stateful", ())
+        if len(self.stateful) > 1 and not all(isinstance(pair, str) for pair in self.stateful):
+            raise UsageError(
+                "stateful takes true, or pairs input:output, not both",
+                where="target openvino, option stateful",
+            )
 
     def available(self) -> Availability:
         """OpenVINO must be installed; its CPU device runs everywhere."""
@@ -67,15 +84,18 @@ class OpenvinoBackend(Backend):
     def legalization(self) -> tuple[str, ...]:
         """Inline functions, replace what OpenVINO lacks, and guard int8 against its errors.
 
-        The replacement runs twice, for bodies that use what it lacks themselves.
+        Models of before opset 18 are raised to it, where decompositions begin. The replacement
+        runs twice, for bodies that use what it lacks themselves.
         """
         return (
+            "convert-opset{to=18,below=18}",
             "inline-functions",
             "infer-shapes",
             "legalize-openvino",
             "infer-shapes",
             "legalize-openvino",
             "infer-shapes",
+            "restore-infinities",
             "fold-constants",
             "eliminate-dead-code",
             "rewrite-int8-concat",
@@ -98,28 +118,43 @@ class OpenvinoBackend(Backend):
         """Write ``model.xml`` and ``model.bin``."""
         from irconv_openvino.emit import MODEL, write_ir
 
-        data = write_ir(model, directory, request.shapes, compress=self.compress)
+        data = write_ir(
+            model, directory, request.shapes, compress=self.compress, stateful=self.stateful
+        )
+        requires: dict[str, Any] = {
+            "runtime": "openvino",
+            "version": f">={importlib.metadata.version('openvino').split('.')[0]}.0",
+            "device": self.device,
+            "config": self._config(),
+        }
+        if self.stateful:
+            requires["states"] = [
+                {key: state[key] for key in ("name", "input", "output")} for state in data["states"]
+            ]
         return Artifact(
             main=MODEL,
             precision=self._judged_precision(model),
-            requires={
-                "runtime": "openvino",
-                "version": f">={importlib.metadata.version('openvino').split('.')[0]}.0",
-                "device": self.device,
-                "config": self._config(),
-            },
+            requires=requires,
             notes=(*self._notes(), *_caveats(model)),
             data=data,
         )
 
     def _config(self) -> dict[str, Any]:
-        return {"INFERENCE_PRECISION_HINT": self.precision}
+        config = {"INFERENCE_PRECISION_HINT": self.precision}
+        if self.stateful and self.device.split(".")[0] in _WITH_CACHE_PRECISION:
+            config["KV_CACHE_PRECISION"] = self.precision
+        return config
 
     def _notes(self) -> tuple[str, ...]:
         hint = f"INFERENCE_PRECISION_HINT={self.precision}"
         notes = [
             f"compile it with {hint}: left alone, OpenVINO computes in bf16 or f16 where it can"
         ]
+        if self.stateful:
+            notes.append(
+                "it keeps states: they begin as zeros, empty where they grow, and do so again "
+                "after InferRequest.reset_state(); it was verified step by step from given states"
+            )
         if self.compress:
             notes.append("floating-point weights are stored in 16 bits, rounded")
         return tuple(notes)

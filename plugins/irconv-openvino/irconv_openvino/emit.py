@@ -15,6 +15,9 @@ from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_nodes
 from irconv_openvino.sdk import first_line, load_openvino, unconverted_operators
+from irconv_openvino.stateful import keep_states
+from irconv_openvino.states import find_states
+from irconv_openvino.ties import settle_ties
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -29,7 +32,12 @@ _IMPORTER = "OpenVINO's ONNX importer"
 
 
 def write_ir(
-    model: ir.Model, directory: Path, shapes: Mapping[str, DimRange], *, compress: bool
+    model: ir.Model,
+    directory: Path,
+    shapes: Mapping[str, DimRange],
+    *,
+    compress: bool,
+    stateful: tuple[bool | str, ...] = (),
 ) -> dict[str, Any]:
     """Write ``model`` into ``directory`` and return where its inputs and outputs went.
 
@@ -38,13 +46,18 @@ def write_ir(
         directory: An empty directory.
         shapes: Ranges of named dimensions; they bound the dynamic dimensions of the inputs.
         compress: Whether floating-point weights are stored in 16 bits.
+        stateful: The states that the written model keeps; see
+            :func:`irconv_openvino.states.find_states`.
 
     Returns:
-        ``inputs`` and ``outputs``: name, dtype and index of each in the written model.
+        ``inputs`` and ``outputs``: name, dtype and index of each in the written model; and
+        ``states``, if there are any.
 
     Raises:
         UnsupportedError: If OpenVINO's importer refuses the model.
+        UsageError: If ``stateful`` does not fit the model.
     """
+    states = find_states(input_specs(model), output_specs(model), stateful) if stateful else []
     openvino = load_openvino()
     with tempfile.TemporaryDirectory(prefix="irconv-openvino-") as scratch:
         source = Path(scratch, "model.onnx")
@@ -58,6 +71,9 @@ def write_ir(
             "outputs": _locate_outputs(model, converted.outputs),
         }
         _bound_dimensions(openvino, converted, data["inputs"], input_specs(model), shapes)
+        settle_ties(converted)
+        if states:
+            keep_states(openvino, converted, states, data)
         openvino.save_model(converted, str(directory / MODEL), compress_to_fp16=compress)
         del converted
     return data

@@ -26,6 +26,7 @@ def irconv_passes() -> list[type[Pass]]:
     """Return the passes that fit a model to OpenVINO."""
     from irconv_openvino.passes.insert_int8_barriers import InsertInt8Barriers
     from irconv_openvino.passes.legalize_openvino import LegalizeOpenvino
+    from irconv_openvino.passes.restore_infinities import RestoreInfinities
     from irconv_openvino.passes.rewrite_int8_concat import RewriteInt8Concat
 
-    return [LegalizeOpenvino, RewriteInt8Concat, InsertInt8Barriers]
+    return [LegalizeOpenvino, RestoreInfinities, RewriteInt8Concat, InsertInt8Barriers]

@@ -10,6 +10,7 @@ import numpy as np
 
 from irconv.errors import BackendError, Diagnostic, InputError, MissingError, UnsupportedError
 from irconv.runtime.base import Feeds, Runner, Value
+from irconv_openvino.dtypes import ELEMENT_TYPES
 from irconv_openvino.sdk import first_line, load_openvino
 from irconv_openvino.tensors import from_tensor, to_tensor
 
@@ -21,6 +22,10 @@ __all__ = ["OpenvinoRunner"]
 
 class OpenvinoRunner(Runner):
     """A compiled OpenVINO model.
+
+    The states of a stateful one begin as the artifact says and are kept from run to run. An input
+    that is a state may be left out of the feeds; where it is given, it sets the state. What the
+    states are after a run is among the outputs.
 
     Args:
         directory: The artifact's directory.
@@ -36,6 +41,7 @@ class OpenvinoRunner(Runner):
         self._device: str = artifact.requires["device"]
         self._inputs: list[Mapping[str, Any]] = list(artifact.data["inputs"])
         self._outputs: list[Mapping[str, Any]] = list(artifact.data["outputs"])
+        self._states: list[Mapping[str, Any]] = list(artifact.data.get("states", ()))
         core = self._openvino.Core()
         if self._device.split(".")[0] not in core.available_devices:
             raise MissingError(
@@ -77,16 +83,42 @@ class OpenvinoRunner(Runner):
                     where="openvino",
                     hint="compile it with a --shape that has this size, or none",
                 ) from error
+        self._set_states(feeds)
         try:
             self._request.infer()
         except RuntimeError as error:
             raise BackendError(f"OpenVINO: {first_line(error)}", where="run") from error
-        return {
-            entry["name"]: from_tensor(
-                self._request.get_output_tensor(entry["index"]), entry["dtype"]
-            )
-            for entry in self._outputs
+        kept = self._kept_states()
+        results = {
+            state["output"]: from_tensor(kept[state["name"]].state, state["dtype"])
+            for state in self._states
         }
+        for entry in self._outputs:
+            if entry["index"] is not None:
+                tensor = self._request.get_output_tensor(entry["index"])
+                results[entry["name"]] = from_tensor(tensor, entry["dtype"])
+        return {entry["name"]: results[entry["name"]] for entry in self._outputs}
+
+    def _kept_states(self) -> dict[str, Any]:
+        if not self._states:
+            return {}
+        return {state.name: state for state in self._request.query_state()}
+
+    def _set_states(self, feeds: Feeds) -> None:
+        kept = self._kept_states()
+        for state in self._states:
+            value = feeds.get(state["input"])
+            if not isinstance(value, np.ndarray):
+                continue
+            kind = getattr(self._openvino.Type, ELEMENT_TYPES[state["dtype"]])
+            try:
+                kept[state["name"]].state = to_tensor(self._openvino, value, kind)
+            except RuntimeError as error:
+                raise InputError(
+                    f"the state {state['input']!r} cannot be of shape {list(value.shape)}: "
+                    f"{first_line(error)}",
+                    where="openvino",
+                ) from error
 
     def describe(self) -> dict[str, str]:
         """Return what ran, with the precision that the device says it computes in."""

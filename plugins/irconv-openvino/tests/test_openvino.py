@@ -120,10 +120,10 @@ def test_every_node_that_it_lacks_is_named(tmp_path: Path) -> None:
     path = save(
         tmp_path,
         """
-        < ir_version: 8, opset_import: ["" : 17] >
-        g (float[3, 3] x, float[2, 2] z) => (float a, float b, float[3, 3] y) {
-            a = Det (x)
-            b = Det (z)
+        < ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3] >
+        g (float[3, 3] x, float[2, 2] z) => (float[3, 3] a, float[2, 2] b, float[3, 3] y) {
+            a = ai.onnx.ml.Binarizer <threshold = 0.5> (x)
+            b = ai.onnx.ml.Binarizer <threshold = 0.5> (z)
             y = Relu (x)
         }""",
     )
@@ -131,7 +131,7 @@ def test_every_node_that_it_lacks_is_named(tmp_path: Path) -> None:
     error = result.targets[0].error
     assert result.exit_code == ExitCode.UNSUPPORTED
     assert isinstance(error, UnsupportedError)
-    assert [diagnostic.op for diagnostic in error.diagnostics] == ["Det", "Det"]
+    assert [diagnostic.op for diagnostic in error.diagnostics] == ["ai.onnx.ml::Binarizer"] * 2
     assert not (tmp_path / "out").exists()
 
 

@@ -87,6 +87,16 @@ def test_an_input_that_openvino_renames(tmp_path: Path) -> None:
     assert [outputs["y"].tolist(), outputs["w"].tolist()] == [[1, 2], [3, 4]]
 
 
+def test_there_is_no_highest_rank(tmp_path: Path) -> None:
+    shape = (*[1] * 9, 2, 3, 4)
+    perm = [*reversed(range(12))]
+    dims = ",".join(map(str, shape))
+    turned = ",".join(map(str, reversed(shape)))
+    model = parse(f"g (float[{dims}] x) => (float[{turned}] y) {{ y = Transpose<perm={perm}>(x) }}")
+    x = np.arange(24, dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(run(model, tmp_path, {"x": x})["y"], x.transpose(perm))
+
+
 def test_named_dimensions_are_bounded(tmp_path: Path) -> None:
     model = parse("g (float[N, M] x) => (float[N, M] y) { y = Relu(x) }")
     backend = OpenvinoBackend()
@@ -215,10 +225,12 @@ def test_an_empty_constant_is_refused_where_it_would_be_read_as_a_scalar() -> No
 
 
 def test_special_cases_are_noted_in_the_artifact(tmp_path: Path) -> None:
-    model = parse("g (double[4] x, int64[1] k) => (double[M] y, int64[M] i) { y, i = TopK(x, k) }")
+    model = parse(
+        "g (double[1, 1, 4] x) => (double[1, 1, 2] y) { y = MaxPool<kernel_shape=[3]>(x) }"
+    )
     assert caveat(next(iter(model.graph)))
 
     notes = OpenvinoBackend().emit(model, tmp_path, EmitRequest()).notes
 
-    assert any(note.startswith("TopK: ") for note in notes)
+    assert any(note.startswith("MaxPool: ") for note in notes)
     assert any(note.startswith("float64: ") for note in notes)

@@ -110,8 +110,12 @@ class TrtBackend(Backend):
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
     def legalization(self) -> tuple[str, ...]:
-        """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked."""
+        """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked.
+
+        Models of before opset 18 are raised to it, where decompositions begin.
+        """
         specs = [
+            "convert-opset{to=18,below=18}",
             f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}",
             "infer-shapes",
             "legalize-trt",
@@ -198,7 +202,7 @@ class TrtBackend(Backend):
             main=ENGINE,
             precision=self._precision(model),
             requires={"runtime": sdk.runtime, "version": version, "device": self._device()},
-            notes=built.notes,
+            notes=(*self._notes(version), *built.notes),
             data={
                 "inputs": dict(zip([spec.name for spec in inputs], built.inputs, strict=True)),
                 "outputs": dict(zip([spec.name for spec in outputs], built.outputs, strict=True)),
@@ -210,6 +214,13 @@ class TrtBackend(Backend):
             return "NVIDIA GPU of the kind that it was built on"
         known = ", ".join(f"{sm // 10}.{sm % 10}" for sm in self.sm if isinstance(sm, int))
         return f"NVIDIA GPU with compute capability in [{known}]"
+
+    def _notes(self, version: str) -> tuple[str, ...]:
+        if self.flavor == "classic" or "current" in self.sm:
+            return ()
+        return (
+            f"TensorRT-RTX {version} builds the same bytes again from the same graph and options",
+        )
 
     def _precision(self, model: ir.Model) -> Precision:
         from irconv.graph.walk import all_nodes

@@ -33,6 +33,11 @@ _WRONG_NUMBERS = re.compile(
     r"|Models using older opsets are not guaranteed to work"
 )
 _SOURCE = re.compile(r"^\S+\.(cpp|h):\d+: ")
+_NO_DRIVER = re.compile(r"\s*\[checkMacros\.cpp::catchCudaError.*")
+_API = re.compile(
+    r"^(Invalid Node - \S+ )?(\w+::\w+: )?Error Code \d+: [\w ]+"
+    r"\((?P<words>.*?)\.? In \w+ at \S+\)$"
+)
 _CODES = {
     "UNSUPPORTED_NODE": "the parser has no way to express it",
     "UNSUPPORTED_NODE_ATTR": "the parser does not take one of its attributes",
@@ -100,5 +105,8 @@ def _distinct(messages: Iterable[Message], severity: str) -> list[str]:
 
 
 def _shorten(text: str) -> str:
-    flat = " ".join(_SOURCE.sub("", text).split())
+    """Return a message without C++ places, and without the driver that is not needed to build."""
+    flat = _NO_DRIVER.sub("", " ".join(_SOURCE.sub("", text).split()))
+    found = _API.match(flat)
+    flat = found["words"] if found else flat
     return flat if len(flat) <= _MAX_WORDS else flat[: _MAX_WORDS - 1] + "…"

@@ -31,6 +31,7 @@ _QUANTIZED_ONLY = frozenset({"FLOAT8E4M3FN", "INT4", "FLOAT4E2M1", "FLOAT8E8M0"}
 _QUANTIZERS = frozenset({"Constant", "DequantizeLinear", "QuantizeLinear"})
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _CACHE_RANK = 4
+_MOST_DIMENSIONS = 8
 _TURING = 75
 _FLOAT8_CAPABILITY = 89
 _TRAINING, _MATRIX = 2, 2
@@ -67,6 +68,19 @@ def _operator(node: ir.Node) -> Support | None:
         return _no("UNSUPPORTED_OP", NOT_BUILT[node.op_type], _DECOMPOSE)
     if node.op_type not in OPERATORS:
         return _no("UNSUPPORTED_OP", f"TensorRT-RTX has no operator {node.op_type!r}", _DECOMPOSE)
+    return None
+
+
+def _ranks(node: ir.Node) -> Support | None:
+    for value in (*node.inputs, *node.outputs):
+        rank = 0 if value is None or value.shape is None else value.shape.rank()
+        if value is not None and rank > _MOST_DIMENSIONS:
+            return _no(
+                "UNSUPPORTED_RANK",
+                f"{value.name!r} has {rank} dimensions, and TensorRT-RTX takes at most "
+                f"{_MOST_DIMENSIONS}",
+                "merge dimensions that stay side by side with a Reshape",
+            )
     return None
 
 
@@ -141,10 +155,8 @@ def _constant(value: ir.Value) -> ir.TensorProtocol | None:
 
 def _attributes(node: ir.Node) -> Support | None:
     kind = node.op_type
-    if kind in _POOLS and any(size != 1 for size in _ints(node, "dilations")):
-        return _attribute("it is dilated")
-    if kind in _POOLS and _ends_in_padding(node):
-        return _attribute("its last window lies in the padding (ceil_mode=1)")
+    if kind in _POOLS:
+        return _pool(node)
     if kind in _RECURRENT and _int(node, "layout", 0):
         return _attribute("its batch comes first (layout=1)")
     if kind == "TensorScatter":
@@ -162,21 +174,25 @@ def _attributes(node: ir.Node) -> Support | None:
     return None
 
 
-def _ends_in_padding(node: ir.Node) -> bool:
-    """Return whether ONNX leaves out a window that TensorRT counts, as far as sizes are known."""
+def _pool(node: ir.Node) -> Support | None:
+    """Refuse windows that TensorRT counts otherwise than ONNX, as far as sizes are known."""
+    if any(size != 1 for size in _ints(node, "dilations")):
+        return _attribute("it is dilated")
     data = node.inputs[0]
     if not _int(node, "ceil_mode", 0) or data is None or data.shape is None:
-        return False
+        return None
     kernel, strides, pads = (_ints(node, name) for name in ("kernel_shape", "strides", "pads"))
     for axis, size in enumerate(list(data.shape)[2:]):
         if not isinstance(size, int):
             continue
         stride = strides[axis] if strides else 1
         before, behind = (pads[axis], pads[axis + len(kernel)]) if pads else (0, 0)
+        if kernel[axis] > size + before + behind:
+            return _attribute("its window is larger than the padded data (ceil_mode=1)")
         last = -(-(size + before + behind - kernel[axis]) // stride) * stride
         if last >= size + before:
-            return True
-    return False
+            return _attribute("its last window lies in the padding (ceil_mode=1)")
+    return None
 
 
 def _tensor_scatter(node: ir.Node) -> Support | None:
@@ -299,6 +315,7 @@ def _ints(node: ir.Node, name: str) -> tuple[int, ...]:
 
 _RULES: tuple[Callable[[ir.Node], Support | None], ...] = (
     _operator,
+    _ranks,
     _dtypes,
     _quantization,
     _attributes,

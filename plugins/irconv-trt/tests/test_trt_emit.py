@@ -10,9 +10,10 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
-from irconv_trt import cuda
+from irconv_trt import cuda, sdk
 from irconv_trt.backend import ENGINE, GRAPH, TrtBackend
 from irconv_trt.header import read_header
+from irconv_trt.parse import parse
 
 from irconv.errors import ExitCode, MismatchError, MissingError, UnsupportedError, UsageError
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
@@ -37,8 +38,10 @@ def test_engine_for_several_gpus(cnn: ir.Model, emit: Any) -> None:
 
 
 def test_engine_is_the_same_at_every_build(cnn: ir.Model, emit: Any) -> None:
-    engines = [emit(cnn.clone(), None, "batch=1..8@4")[1] / ENGINE for _ in range(2)]
-    assert engines[0].read_bytes() == engines[1].read_bytes()
+    built = [emit(cnn.clone(), None, "batch=1..8@4") for _ in range(2)]
+    engines = [(directory / ENGINE).read_bytes() for _, directory in built]
+    assert engines[0] == engines[1]
+    assert any("the same bytes again" in note for note in built[0][0].notes)
 
 
 def test_engine_depends_on_the_weights(cnn: ir.Model, emit: Any) -> None:
@@ -120,6 +123,18 @@ def test_nameless_dimension_is_given_by_its_position(emit: Any) -> None:
     emit(model, None, "x[0]=1..8@4")
 
 
+def test_names_that_are_no_identifiers(emit: Any) -> None:
+    model = _model("g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    names = ['odd name/with:signs "and quotes"', "\n:0 é"]
+    model.graph.inputs[0].name, model.graph.outputs[0].name = names
+    backend = TrtBackend(sm=(89,))
+    artifact, directory = emit(model, backend)
+    assert [*artifact.data["inputs"], *artifact.data["outputs"]] == names
+    with backend.runner(directory, artifact) as runner:
+        found = runner.run({names[0]: np.array([-1, 2], np.float32)})
+    np.testing.assert_array_equal(found[names[1]], [0, 2])
+
+
 def test_every_unsupported_node_is_listed(emit: Any) -> None:
     model = _model(
         """g (float[2, 2] x, bool c) => (int64[2, K] d, float[2, 2] y) {
@@ -181,6 +196,11 @@ def test_parser_errors_name_their_nodes(emit: Any) -> None:
             "SHAPE_INPUT",
         ),
         (
+            """(float[2, 2] x) => (float[1, 1, 1, 1, 1, 1, 1, 2, 2] y)
+            <int64[9] s = {1, 1, 1, 1, 1, 1, 1, 2, 2}> { y = Reshape (x, s) }""",
+            "UNSUPPORTED_RANK",
+        ),
+        (
             "(float[2] x) => (float[2] y) { y = RandomNormalLike <seed = 1.0> (x) }",
             "UNSUPPORTED_ATTRIBUTE",
         ),
@@ -189,6 +209,20 @@ def test_parser_errors_name_their_nodes(emit: Any) -> None:
 def test_what_would_be_computed_wrongly_is_refused(body: str, code: str) -> None:
     diagnostics = TrtBackend().check(_model("g " + body), {})
     assert {entry.code for entry in diagnostics} == {code}
+
+
+def test_a_warning_of_other_numbers_is_an_error(tmp_path: Path) -> None:
+    """What the parser takes for int8 with a warning only, given to it as it is."""
+    model = _model(
+        """g (float[2, 4] x) => (float[2, 4] y) <float s = {0.5}, uint8 z = {0}> {
+            q = QuantizeLinear (x, s, z)
+            y = DequantizeLinear (q, s, z)
+        }"""
+    )
+    ir.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedError) as caught:
+        parse(sdk.load("rtx"), tmp_path / "model.onnx")
+    assert "WRONG_NUMBERS" in {entry.code for entry in caught.value.diagnostics}
 
 
 def test_an_old_opset_is_refused() -> None:

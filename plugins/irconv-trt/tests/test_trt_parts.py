@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from irconv_trt import cuda, sdk
 from irconv_trt.backend import TrtBackend
-from irconv_trt.messages import builder_words, notes_of, wrong_number_diagnostics
+from irconv_trt.messages import (
+    builder_words,
+    notes_of,
+    parser_diagnostics,
+    wrong_number_diagnostics,
+)
 from irconv_trt.op_table import NOT_BUILT, OPERATORS
 from irconv_trt.runner import buffer_bytes
 from irconv_trt.sdk import Message
@@ -78,6 +84,26 @@ def test_messages_are_sorted_into_noise_notes_and_wrong_numbers() -> None:
     assert notes_of(messages) == ["TensorRT: For loop node l both a trip limit"]
     assert builder_words(messages) == "IBuilder::build: no way"
     assert builder_words([]) == "it gave no reason"
+
+
+def test_a_parser_error_without_places_in_its_source() -> None:
+    words = (
+        "Invalid Node - pool INetworkDefinition::addPoolingNd: Error Code 3: API Usage Error "
+        "(Parameter check failed, condition: allDimsGtEq(windowSize, 1). In addPoolingNd at "
+        "/_src/optimizer/api/network.cpp:1366) [checkMacros.cpp::catchCudaError::250] Error Code "
+        "1: Cuda Runtime (In catchCudaError at /_src/common/checkMacros.cpp:250 (cudaError 35))"
+    )
+    error = SimpleNamespace(
+        code=lambda: SimpleNamespace(name="INVALID_NODE"),
+        desc=lambda: words,
+        node_name=lambda: "pool",
+        node_operator=lambda: "AveragePool",
+    )
+    (diagnostic,) = parser_diagnostics([error])
+    assert diagnostic.reason == (
+        "the parser refused it: Parameter check failed, condition: allDimsGtEq(windowSize, 1)"
+    )
+    assert (diagnostic.node, diagnostic.op) == ("pool", "AveragePool")
 
 
 def test_buffer_bytes() -> None:

@@ -62,23 +62,33 @@ class LegalizeOpenvino(Pass):
 def _would_help(node: ir.Node) -> bool:
     """Return whether a decomposition of ``node`` would be right in OpenVINO.
 
-    It computes the positions of a nearest Resize with other roundings than ONNX says.
+    It computes the positions of a nearest Resize with other roundings than ONNX says, unless
+    they are constants.
     """
     from irconv_openvino.support import refusal
 
     support = refusal(node)
     mode = node.attributes.get_string("mode", "nearest")
-    if node.op_type == "Resize" and mode == "nearest":
+    if node.op_type == "Resize" and mode == "nearest" and not _has_constant_geometry(node):
         return False
     return not support.ok and support.code != "UNSUPPORTED_DTYPE"
 
 
+def _has_constant_geometry(node: ir.Node) -> bool:
+    from irconv_openvino.support.node import is_constant
+
+    data = node.inputs[0]
+    static = data is not None and data.shape is not None and data.shape.is_static()
+    return static and all(is_constant(node, index) for index in range(1, len(node.inputs)))
+
+
 def _rules() -> dict[str, Rule]:
-    """Return the rules of every family of decompositions that irconv has, and of Tile."""
+    """Return the rules of every family of decompositions that irconv has, and OpenVINO's own."""
     from irconv.passes.catalog import PASSES
     from irconv.passes.decompose.base import Decomposition
+    from irconv_openvino.passes.modulo import modulo
     from irconv_openvino.passes.tile import tile
 
     families = [cls for cls in PASSES if issubclass(cls, Decomposition)]
     rules = {op_type: rule for family in families for op_type, rule in family.rules.items()}
-    return {**rules, "Tile": tile}
+    return {**rules, "Mod": modulo, "Tile": tile}

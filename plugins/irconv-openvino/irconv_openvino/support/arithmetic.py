@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from irconv_openvino.passes.restore_infinities import loses_infinity
 from irconv_openvino.support.node import (
     attribute_int,
     attribute_text,
@@ -83,14 +84,6 @@ def _reduction(node: ir.Node) -> str:
     return _constant_axes(node)
 
 
-def _maximum(node: ir.Node) -> str:
-    data = value_at(node, 0)
-    empty = data is not None and data.shape is not None and any(dim == 0 for dim in data.shape)
-    if empty and dtype_of(data) != ir.DataType.BOOL:
-        return "OpenVINO 2026.4 gives NaN for the maximum of an empty set"
-    return _reduction(node)
-
-
 def _tile(node: ir.Node) -> str:
     if not is_constant(node, 1):
         return "OpenVINO 2026.4 computes wrong results where the repeats are not constant"
@@ -102,15 +95,24 @@ def _dynamic_quantize(node: ir.Node) -> str:
     return "a number halfway between two quantized ones may be rounded the other way"
 
 
-def _top_k(node: ir.Node) -> str:
-    del node
-    return "of equal numbers the indices may come in another order"
+def _infinite(node: ir.Node) -> str:
+    if loses_infinity(node):
+        return "over infinite numbers only it may come out as the largest finite number"
+    return ""
 
 
 _REDUCTIONS = (
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
     "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )  # fmt: skip
+
+
+def _remainder(node: ir.Node) -> str:
+    kind = dtype_of(value_at(node, 0))
+    if kind is not None and kind.is_floating_point():
+        return "it is x - trunc(x / y) y, inexact for large quotients, and NaN by an infinite y"
+    return ""
+
 
 REFUSALS: Mapping[str, Check] = {
     "BitShift": _bit_shift,
@@ -121,10 +123,11 @@ REFUSALS: Mapping[str, Check] = {
     "Tile": _tile,
     "Unsqueeze": _constant_axes,
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    "ReduceMax": _maximum,
 }
 CAVEATS: Mapping[str, Check] = {
     "BitShift": _wide_shift,
     "DynamicQuantizeLinear": _dynamic_quantize,
-    "TopK": _top_k,
+    "Mod": _remainder,
+    "ReduceMax": _infinite,
+    "ReduceMin": _infinite,
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CAVEATS", "REFUSALS"]
 
 _MASK, _PAST_KEY, _VALID_LENGTH = 3, 4, 6
+_SPLIT_RANK = 4
 _PEEPHOLES = 7
 _DFT_AXIS = 2
 _DFT_DEFAULT = -2
@@ -36,7 +37,20 @@ def _attention(node: ir.Node) -> str:
             return "OpenVINO 2026.4 combines a causal mask, a given mask and a past wrongly"
         if has_input(node, _VALID_LENGTH) and dtype_of(node.inputs[0]) == ir.DataType.BFLOAT16:
             return "OpenVINO 2026.4 combines a causal mask with valid lengths wrongly in bfloat16"
+    if not _head_counts_known(node):
+        return "OpenVINO's importer must know the numbers of heads to share keys among queries"
     return ""
+
+
+def _head_counts_known(node: ir.Node) -> bool:
+    """Return whether two tensors [batch, heads, length, size] have known, or the same, heads."""
+    query, key = value_at(node, 0), value_at(node, 1)
+    if query is None or key is None or rank_of(query) != _SPLIT_RANK or query.shape is None:
+        return True
+    heads = (query.shape[1], None if key.shape is None else key.shape[1])
+    if all(isinstance(count, int) for count in heads):
+        return True
+    return str(heads[0]) == str(heads[1]) and not query.shape.is_unknown_dim(1)
 
 
 def _recurrent(node: ir.Node) -> str:
@@ -126,12 +140,6 @@ def _fourier_rounding(node: ir.Node) -> str:
     return "Fourier transforms are computed in float32 and err near zero"
 
 
-def _masked_rows(node: ir.Node) -> str:
-    if has_input(node, _MASK):
-        return "a row whose every position is masked may come out as NaN in place of 0"
-    return ""
-
-
 REFUSALS: Mapping[str, Check] = {
     "Attention": _attention,
     "Celu": _celu,
@@ -146,7 +154,6 @@ REFUSALS: Mapping[str, Check] = {
     "Scan": _scan,
 }
 CAVEATS: Mapping[str, Check] = {
-    "Attention": _masked_rows,
     "DFT": _fourier_rounding,
     "STFT": _fourier_rounding,
 }

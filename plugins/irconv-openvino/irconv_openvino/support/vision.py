@@ -63,20 +63,26 @@ def _rearrange(node: ir.Node) -> str:
     return ""
 
 
-def _ceil_pool(node: ir.Node) -> str:
-    """A window that would begin in the padding behind the data is left out by ONNX."""
+def _pool(node: ir.Node) -> str:
+    """With ``ceil_mode`` a window may begin in the padding behind the data, or be larger than it.
+
+    ONNX leaves the former out, and of the latter it takes what lies on the data.
+    """
     data = value_at(node, 0)
     if not attribute_int(node, "ceil_mode", 0) or data is None or data.shape is None:
         return ""
     kernel, strides = _ints(node, "kernel_shape"), _ints(node, "strides")
-    pads = _ints(node, "pads")
+    pads, dilations = _ints(node, "pads"), _ints(node, "dilations")
     for axis, size in enumerate(list(data.shape)[2:]):
         if not isinstance(size, int) or axis >= len(kernel):
             continue
         stride = strides[axis] if strides else 1
         before, after = (pads[axis], pads[axis + len(kernel)]) if pads else (0, 0)
-        last = -(-(size + before + after - kernel[axis]) // stride) * stride
-        if last >= size + before:
+        span = (dilations[axis] if dilations else 1) * (kernel[axis] - 1) + 1
+        if span > size + before + after:
+            return "OpenVINO takes no window that is larger than the padded data"
+        last = -(-(size + before + after - span) // stride) * stride
+        if last >= size + before and node.op_type == "MaxPool":
             return "OpenVINO 2026.4 counts a last window that lies in the padding (ceil_mode=1)"
     return ""
 
@@ -97,13 +103,22 @@ def _suppression(node: ir.Node) -> str:
     return "a box that overlaps by exactly the threshold is suppressed, which ONNX keeps"
 
 
+def _infinite_windows(node: ir.Node) -> str:
+    del node
+    return "a window of minus infinities only comes out as the lowest finite number"
+
+
 REFUSALS: Mapping[str, Check] = {
+    "AveragePool": _pool,
     "Col2Im": _col2im,
     "GridSample": _planar("GridSample"),
-    "MaxPool": _ceil_pool,
+    "MaxPool": _pool,
     "Pad": _pad,
     "Resize": _resize,
     "RoiAlign": _roi_align,
     "SpaceToDepth": _rearrange,
 }
-CAVEATS: Mapping[str, Check] = {"NonMaxSuppression": _suppression}
+CAVEATS: Mapping[str, Check] = {
+    "MaxPool": _infinite_windows,
+    "NonMaxSuppression": _suppression,
+}
