@@ -200,27 +200,28 @@ def _cond_graph() -> Any:
 _GRAPHS: Mapping[str, Callable[[], Any]] = {"tf1-while": _while_graph, "tf1-cond": _cond_graph}
 
 
-def _freeze(model: Any, path: Path) -> None:
+def _frozen(model: Any) -> Any:
+    """Return a function of one sample whose variables are constants."""
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    shape = [1, *model.inputs[0].shape[1:]]
-    function = tf.function(lambda x: model(x, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
-    graph = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
-    path.write_bytes(graph.SerializeToString())
-
-
-def _convert(model: Any, path: Path, *, integers: bool = False) -> None:
-    """Write a TFLite file for one sample, by TensorFlow's own converter."""
     spec = model.inputs[0]
     shape = [1, *(12 if dim is None else dim for dim in spec.shape[1:])]
     function = tf.function(lambda x: model(x, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, spec.dtype, name=spec.name))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    return convert_variables_to_constants_v2(concrete)
+
+
+def _freeze(model: Any, path: Path) -> None:
+    path.write_bytes(_frozen(model).graph.as_graph_def().SerializeToString())
+
+
+def _convert(model: Any, path: Path, *, integers: bool = False) -> None:
+    """Write a TFLite file for one sample, by TensorFlow's own converter."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model)])
     if integers:
-        images = _images(16, shape[1])
+        images = _images(16, model.inputs[0].shape[1])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[None]] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

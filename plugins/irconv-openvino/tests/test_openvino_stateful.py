@@ -183,7 +183,7 @@ def test_a_state_that_is_given_is_set(recurrent: Path) -> None:
     np.testing.assert_allclose(
         irconv.run(recurrent, partly)["c"], expected["c"], rtol=1e-5, atol=1e-6
     )
-    with pytest.raises(InputError, match="the model takes"):
+    with pytest.raises(InputError, match="lacks input 'x'"):
         irconv.run(recurrent, {"h0": feeds["h0"]})
 
 
