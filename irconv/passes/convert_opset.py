@@ -22,7 +22,7 @@ from irconv.graph.scopes import scopes
 from irconv.graph.snapshot import snapshot
 from irconv.graph.unread import drop_unread
 from irconv.graph.walk import all_graphs
-from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.opset.downward import DOWNWARD
 from irconv.passes.opset.functions import expand
@@ -61,7 +61,8 @@ class ConvertOpset(Pass):
 
     Attributes:
         to: The opset version wanted.
-        below: Convert only a model that is older than this version, if given.
+        below: Convert only a model that is older than this version, if given; where one of its
+            nodes has no form in the version wanted, it stays as it is.
     """
 
     name: ClassVar[str] = "convert-opset"
@@ -99,6 +100,9 @@ class ConvertOpset(Pass):
             InferShapes().run(work, context)
         conversion = _Conversion(work, self.to)
         conversion.run()
+        if conversion.problems and self.below is not None:
+            refusals = [Refusal(item.node, item.op, item.reason) for item in conversion.problems]
+            return PassResult(False, refusals=tuple(refusals))
         if conversion.problems:
             raise UnsupportedError(
                 f"onnx opset {self.to}",

@@ -267,3 +267,15 @@ def test_it_keeps_every_promise() -> None:
 @pytest.mark.slow
 def test_the_exported_form_keeps_every_promise() -> None:
     assert_backend_conforms("torchscript{form=pt2}")
+
+
+def test_freezing_leaves_the_number_of_threads_as_it_was(tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(parse("g (float[2] x) => (float[2] y) { y = Exp(x) }"), tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
