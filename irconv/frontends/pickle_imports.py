@@ -67,8 +67,8 @@ def imports_of_pickle(file: IO[bytes]) -> PickleImports:
     whole = False
     position = 0
     try:
-        for name, position in _imports(data):
-            names[name] = None
+        for name, behind in _imports(data):
+            names[name], position = None, behind
             if name == _RAW_ARRAY:
                 break
         else:
@@ -116,10 +116,10 @@ def _imports(data: bytes) -> Iterator[tuple[str, int]]:
                 memo[len(memo)] = pushed[-1]
                 continue
             case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[int(argument)] = pushed[-1]
+                memo[int(str(argument))] = pushed[-1]
                 continue
             case "GET" | "BINGET" | "LONG_BINGET":
-                pushed = [pushed[-1], memo.get(int(argument))]
+                pushed = [pushed[-1], memo.get(int(str(argument)))]
                 continue
             case "GLOBAL" | "INST":
                 yield str(argument).replace(" ", ".", 1), stream.tell()

@@ -61,5 +61,5 @@ def test_a_file_of_joblib_is_searched_behind_its_arrays(compress, tmp_path: Path
 
 @pytest.mark.parametrize("data", [b"", b"nonsense, no pickle", b"x\x9cbroken", b"BZh9broken"])
 def test_what_is_no_pickle(data: bytes) -> None:
-    with pytest.raises(InputError, match="no (compressed )?pickle"):
+    with pytest.raises(InputError, match=r"no (compressed )?pickle"):
         scan(data)
