@@ -6,8 +6,6 @@ This module needs the frameworks and is imported in the worker process only.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,16 @@ import numpy as np
 import onnx
 import skl2onnx
 from onnx import helper
+from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common import data_types
+from skl2onnx.common._registration import get_converter
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-from skl2onnx.common.shape_calculator import (
-    calculate_linear_classifier_output_shapes,
-    calculate_linear_regressor_output_shapes,
-)
 
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
 from irconv_sklearn.columns import Columns
-from irconv_sklearn.estimators import LightgbmClassifier, LightgbmRegressor
+from irconv_sklearn.converters import register_converters
+from irconv_sklearn.estimators import final_step
 
 __all__ = ["ONNX_ML", "to_onnx"]
 
@@ -41,13 +38,6 @@ _TYPES = {
     "bool": data_types.BooleanTensorType,
     "string": data_types.StringTensorType,
 }
-_CLASSIFIER = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
-_CONVERTERS = {
-    "xgboost": ("XGBoost", "convert_xgboost", ("XGBClassifier", "XGBRFClassifier"),
-                ("XGBRegressor", "XGBRFRegressor")),
-    "lightgbm": ("LightGbm", "convert_lightgbm", ("LGBMClassifier",),
-                 ("LGBMRegressor", "LGBMRanker")),
-}  # fmt: skip
 
 
 def to_onnx(estimator: Any, columns: Columns, path: Path, opset: int) -> onnx.ModelProto:
@@ -62,16 +52,15 @@ def to_onnx(estimator: Any, columns: Columns, path: Path, opset: int) -> onnx.Mo
     Raises:
         UnsupportedError: If a part of it has no translation to ONNX.
     """
-    _register_converters()
+    register_converters()
     types = [(entry.name, _TYPES[entry.dtype]([None, entry.width])) for entry in columns.entries]
-    options = {"zipmap": False} if hasattr(estimator, "classes_") else None
     try:
         model = skl2onnx.convert_sklearn(
             estimator,
             name=type(estimator).__name__,
             initial_types=types,
             target_opset={"": opset, "ai.onnx.ml": ONNX_ML},
-            options=options,
+            options=_options(estimator),
         )
     except Exception as error:
         raise _cannot_convert(error) from error
@@ -82,27 +71,19 @@ def to_onnx(estimator: Any, columns: Columns, path: Path, opset: int) -> onnx.Mo
     return model
 
 
-def _register_converters() -> None:
-    """Tell skl2onnx of the converters of onnxmltools, for the libraries that are installed."""
-    for library, (module, function, classifiers, regressors) in _CONVERTERS.items():
-        if importlib.util.find_spec(library) is None:
-            continue
-        package: Any = importlib.import_module(library)
-        convert = getattr(
-            importlib.import_module(f"onnxmltools.convert.{library}.operator_converters.{module}"),
-            function,
-        )
-        own = library == "lightgbm"
-        for cls in (*(getattr(package, name) for name in classifiers), *own * [LightgbmClassifier]):
-            skl2onnx.update_registered_converter(
-                cls, f"Irconv{cls.__name__}", calculate_linear_classifier_output_shapes,
-                convert, options=_CLASSIFIER,
-            )  # fmt: skip
-        for cls in (*(getattr(package, name) for name in regressors), *own * [LightgbmRegressor]):
-            skl2onnx.update_registered_converter(
-                cls, f"Irconv{cls.__name__}", calculate_linear_regressor_output_shapes,
-                convert, options={"split": None},
-            )  # fmt: skip
+def _options(estimator: Any) -> dict[Any, Any] | None:
+    """Ask for a tensor of probabilities instead of a map, or for the scores where there are none.
+
+    A pipeline hands its options on to its last step, which refuses those that it does not have.
+    """
+    final = final_step(estimator)
+    if not hasattr(final, "classes_"):
+        return None
+    alias = sklearn_operator_name_map.get(type(final))
+    allowed = get_converter(alias).get_allowed_options() if alias else None
+    if allowed is None or "zipmap" in allowed:
+        return {"zipmap": False}
+    return {id(final): {"raw_scores": True}} if "raw_scores" in allowed else None
 
 
 def _cannot_convert(error: Exception) -> UnsupportedError:
@@ -119,21 +100,24 @@ def _cannot_convert(error: Exception) -> UnsupportedError:
 def _name_scores(model: onnx.ModelProto, estimator: Any) -> None:
     """Call the second output of a classifier without probabilities what it is, and trim it.
 
-    scikit-learn gives one score of two classes, skl2onnx both.
+    scikit-learn gives one score for two classes; skl2onnx gives it for both, the one of
+    scikit-learn last, but first behind SVMClassifier.
     """
     graph = model.graph
     if len(graph.output) != 2:
         return
     output = graph.output[1]
     dims = output.type.tensor_type.shape.dim
-    if len(estimator.classes_) == 2 and dims[-1].dim_value != 1:
-        graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "irconv_second"))
+    if len(estimator.classes_) == 2:
+        machine = any(node.op_type == "SVMClassifier" for node in graph.node)
+        column = np.array([0 if machine else 1])
+        graph.initializer.append(onnx.numpy_helper.from_array(column, "irconv_column"))
         graph.node.append(
-            helper.make_node("Gather", [output.name, "irconv_second"], ["scores"], "scores", axis=1)
+            helper.make_node("Gather", [output.name, "irconv_column"], ["scores"], axis=1)
         )
         dims[-1].dim_value = 1
     else:
-        graph.node.append(helper.make_node("Identity", [output.name], ["scores"], "scores"))
+        graph.node.append(helper.make_node("Identity", [output.name], ["scores"]))
     output.name = "scores"
 
 

@@ -14,6 +14,9 @@ from typing import Any
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from irconv.errors import InputError, MissingError
 from irconv.frontends.factories import call_factory, first_line, user_line
@@ -22,6 +25,7 @@ __all__ = [
     "LightgbmClassifier",
     "LightgbmRegressor",
     "Opened",
+    "final_step",
     "open_booster",
     "open_factory",
     "open_pickle",
@@ -87,6 +91,13 @@ class LightgbmRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.booster_.predict(rows)
 
 
+def final_step(estimator: Any) -> Any:
+    """Return the last step of a pipeline, which gives the outputs; else the estimator."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
 def open_booster(path: Path, library: str, objective: str, classes: int) -> Opened:
     """Open a model file that irconv has checked.
 
@@ -122,7 +133,7 @@ def open_booster(path: Path, library: str, objective: str, classes: int) -> Open
             where=_WHERE,
             hint=f"save it with this version of {library}",
         ) from error
-    opened = Opened(estimator)
+    opened = _opened_xgboost(Opened(estimator))
     if objective == "multi:softmax":
         estimator.set_params(objective="multi:softprob")
         estimator.get_booster().set_param("objective", "multi:softprob")
@@ -168,4 +179,21 @@ def _opened(what: str, content: Any) -> Opened:
             where=_WHERE,
             hint=f"give {_RETURNS}",
         )
-    return Opened(estimator, example)
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError) as error:
+        raise InputError(
+            f"{what} gives an estimator that cannot predict yet: {first_line(error)}",
+            where=_WHERE,
+            hint="call fit before it is saved or returned",
+        ) from error
+    return _opened_xgboost(Opened(estimator, example))
+
+
+def _opened_xgboost(opened: Opened) -> Opened:
+    """Take the names of columns from a booster of XGBoost; onnxmltools counts columns."""
+    final = final_step(opened.estimator)
+    if hasattr(final, "get_booster"):
+        booster = final.get_booster()
+        booster.feature_names = booster.feature_types = None
+    return opened

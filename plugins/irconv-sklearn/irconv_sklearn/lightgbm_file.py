@@ -164,7 +164,7 @@ def _check_tree(booster: Booster, block: Block, what: str) -> None:
     padding = np.full(leaves, -1)
     if check_tree(*_numbered(left, right, leaves, padding), what, _LIBRARY) > DEEPEST_TREE:
         booster.refuse("DEPTH", f"a tree is deeper than {DEEPEST_TREE} levels")
-    _check_categories(block, split.size, what)
+    _check_categories(booster, block, split.size, what)
 
 
 def _numbered(left: Any, right: Any, leaves: int, padding: Any) -> tuple[Any, Any]:
@@ -175,7 +175,7 @@ def _numbered(left: Any, right: Any, leaves: int, padding: Any) -> tuple[Any, An
     )
 
 
-def _check_categories(block: Block, nodes: int, what: str) -> None:
+def _check_categories(booster: Booster, block: Block, nodes: int, what: str) -> None:
     thresholds = _array(block, "threshold", "float64", nodes, what)
     decisions = _array(block, "decision_type", "int64", nodes, what)
     categories = integer(block["num_cat"], f"num_cat of {what}", _LIBRARY)
@@ -184,6 +184,11 @@ def _check_categories(block: Block, nodes: int, what: str) -> None:
         raise damaged(f"{what} asks for the category set {chosen.max()} of {categories}", _LIBRARY)
     if not categories:
         return
+    booster.refuse(
+        "CATEGORIES",
+        "the conversion does not split by categories",
+        "encode them as numbers, by OneHotEncoder or OrdinalEncoder",
+    )
     bounds = _array(block, "cat_boundaries", "int64", categories + 1, what)
     if bounds[0] or (bounds[1:] < bounds[:-1]).any():
         raise damaged(f"cat_boundaries of {what} do not grow", _LIBRARY)

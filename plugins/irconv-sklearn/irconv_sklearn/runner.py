@@ -16,6 +16,7 @@ from irconv.frontends.factories import first_line, user_line
 from irconv.runtime.base import Feeds, Runner, TensorSpec, Value
 from irconv.runtime.values import numpy_dtype
 from irconv_sklearn.columns import Columns
+from irconv_sklearn.estimators import final_step
 
 __all__ = ["EstimatorRunner", "method_of"]
 
@@ -28,7 +29,7 @@ def method_of(estimator: Any, output: str) -> str:
     Raises:
         InputError: If there is none.
     """
-    scores = "transform" if isinstance(estimator, ClusterMixin) else "decision_function"
+    scores = "transform" if isinstance(final_step(estimator), ClusterMixin) else "decision_function"
     candidates = {
         "label": ("predict",),
         "probabilities": ("predict_proba",),
@@ -76,7 +77,7 @@ class EstimatorRunner(Runner):
     def describe(self) -> dict[str, str]:
         """Return what runs the estimator."""
         return {
-            "runtime": type(self._estimator).__module__.partition(".")[0],
+            "runtime": type(final_step(self._estimator)).__module__.partition(".")[0],
             "version": sklearn.__version__,
             "device": "CPU",
             "precision": "as in the estimator",

@@ -34,7 +34,8 @@ _MEMORY_PER_BYTE = 12
 _CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
 _REGRESSORS = (
     "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:absoluteerror",
-    "reg:pseudohubererror", "reg:quantileerror", "count:poisson", "reg:gamma", "reg:tweedie",
+    "reg:pseudohubererror", "reg:quantileerror",
+    "count:poisson", "reg:gamma", "reg:tweedie",
     "binary:logitraw", "rank:pairwise", "rank:ndcg", "rank:map",
 )  # fmt: skip
 
@@ -116,7 +117,12 @@ class _Checker:
                 "train with one of: " + ", ".join((*_CLASSIFIERS, *_REGRESSORS)),
             )
         self.groups = max(1, self.booster.classes if self.booster.classes > 2 else 1)
-        self.groups = max(self.groups, int(params.get("num_target", 1) or 1))
+        if integer(params.get("num_target", 1), "num_target", _LIBRARY) > 1:
+            self.booster.refuse(
+                "MULTI_TARGET",
+                "the conversion gives one number for each row, and the model several",
+                "train one model for each target",
+            )
 
     def _check_booster(self, booster: Mapping[str, Any]) -> None:
         name = str(booster["name"])
@@ -137,30 +143,26 @@ class _Checker:
             )
         if not stated:
             self.booster.refuse("EMPTY", "the model has no trees", "train it for a round or more")
+        self.booster.trees = stated
+        if self.booster.obstacles:
+            return
         if groups.size and not 0 <= groups.min() <= groups.max() < self.groups:
             raise damaged(f"a tree is of the group {groups.max()} of {self.groups}", _LIBRARY)
         bounds = numbers(model.get("iteration_indptr", [0]), "int64", "iteration_indptr", _LIBRARY)
         if bounds.size and ((bounds[1:] < bounds[:-1]).any() or bounds[0] or bounds[-1] > stated):
             raise damaged("iteration_indptr leads outside of the trees", _LIBRARY)
-        self.booster.trees = stated
         for index, tree in enumerate(trees):
             self._check_tree(tree, f"tree {index}")
 
     def _check_tree(self, tree: Mapping[str, Any], what: str) -> None:
         param = tree["tree_param"]
         nodes = integer(param["num_nodes"], f"num_nodes of {what}", _LIBRARY, least=1)
-        if integer(param.get("size_leaf_vector", 1), "size_leaf_vector", _LIBRARY) > 1:
-            self.booster.refuse(
-                "VECTOR_LEAF",
-                "leaves hold a value for each target, which ONNX's tree ensembles have no form for",
-                "train with multi_strategy='one_output_per_tree'",
-            )
         left = numbers(tree["left_children"], "int64", f"left_children of {what}", _LIBRARY)
         right = numbers(tree["right_children"], "int64", f"right_children of {what}", _LIBRARY)
         split = numbers(tree["split_indices"], "int64", f"split_indices of {what}", _LIBRARY)
         for name in ("split_conditions", "default_left", "base_weights", "sum_hessian", "parents"):
             size = numbers(tree[name], "float64", f"{name} of {what}", _LIBRARY).size
-            if size != nodes and not self.booster.obstacles:
+            if size != nodes:
                 raise damaged(f"{what} has {nodes} nodes and {size} of {name}", _LIBRARY)
         if not nodes == left.size == right.size == split.size:
             raise damaged(f"{what} has {nodes} nodes, but lists of other lengths", _LIBRARY)
@@ -179,6 +181,12 @@ class _Checker:
             numbers(tree.get(f"categories_{name}", ()), "int64", f"categories of {what}", _LIBRARY)
             for name in ("nodes", "segments", "sizes")
         )
+        if owners.size:
+            self.booster.refuse(
+                "CATEGORIES",
+                "the conversion does not split by categories",
+                "encode them as numbers, by OneHotEncoder or OrdinalEncoder",
+            )
         if not owners.size == starts.size == sizes.size:
             raise damaged(f"the categories of {what} have lists of different lengths", _LIBRARY)
         if owners.size and not (
