@@ -14,10 +14,11 @@ from typing import Any
 
 import jax
 import jax2onnx
+import onnx
 import onnx_ir as ir
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
-from irconv.errors import Diagnostic, UnsupportedError
+from irconv.errors import Diagnostic, InputError, UnsupportedError
 from irconv.frontends.factories import first_line
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
@@ -28,6 +29,7 @@ __all__ = ["to_onnx"]
 
 _WHERE = "frontend jax"
 _INLINE_LIMIT = 1 << 20
+_RANDOM = ("random_bits", "threefry", "rng_")
 _POSITION = re.compile(r"in_(\d+)")
 
 
@@ -51,6 +53,12 @@ def to_onnx(program: Program, path: Path, opset: int) -> list[str]:
         closed = jax.make_jaxpr(lambda *arrays: program.call(*arrays))(*structs)
     except Exception as error:
         raise describe_failure(error, "JAX cannot trace the function") from error
+    if _draws_random_numbers(closed.jaxpr):
+        raise InputError(
+            "the function draws random numbers, which no target gives again",
+            where=_WHERE,
+            hint="draw them outside and close over them, or switch dropout off",
+        )
     primitives = jaxpr_as_fun(closed)
     ways: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
         "by calls of Flax and jax.numpy": (program.call, structs),
@@ -98,10 +106,16 @@ def _structs(program: Program) -> list[jax.ShapeDtypeStruct]:
     ]
 
 
+def _draws_random_numbers(jaxpr: Any) -> bool:
+    return any(
+        equation.primitive.name.startswith(_RANDOM)
+        or any(_draws_random_numbers(body) for body in jaxprs_in_params(equation.params))
+        for equation in jaxpr.eqns
+    )
+
+
 def _check_operators(model: ir.Model, opset: int) -> None:
     """Refuse operators that are newer than the opset, which jax2onnx writes in places."""
-    import onnx
-
     for graph in all_graphs(model):
         for node in graph:
             if node.domain == "" and not onnx.defs.has(node.op_type):

@@ -36,7 +36,8 @@ def positional_arguments() -> Iterator[None]:
 
 
 def _apply_wrapped(specs: list[Any]) -> contextlib.AbstractContextManager[None]:
-    return apply_patches([_wrapped(spec) for spec in specs])
+    patched: contextlib.AbstractContextManager[None] = apply_patches(list(map(_wrapped, specs)))
+    return patched
 
 
 def _wrapped(spec: Any) -> Any:

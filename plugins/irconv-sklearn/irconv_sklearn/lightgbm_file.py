@@ -169,10 +169,11 @@ def _check_tree(booster: Booster, block: Block, what: str) -> None:
 
 def _numbered(left: Any, right: Any, leaves: int, padding: Any) -> tuple[Any, Any]:
     """Number the leaves, which the file counts as -1, -2, ..., after the inner nodes."""
-    return tuple(
+    first, second = (
         np.concatenate([np.where(child >= 0, child, leaves - 2 - child), padding])
         for child in (left, right)
     )
+    return first, second
 
 
 def _check_categories(booster: Booster, block: Block, nodes: int, what: str) -> None:
