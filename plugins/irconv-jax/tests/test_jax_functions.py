@@ -17,6 +17,7 @@ from irconv.graph.reading.load import load_model
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.runtime.values import load_samples
 from irconv.shapes import parse_input
+from irconv.testing import assert_frontend_conforms
 from irconv.worker import WorkerLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -190,3 +191,10 @@ def test_from_a_factory_to_verified_artifacts(tmp_path: Path) -> None:
     for target in result.targets:
         assert target.manifest["verification"]["verdict"] == "pass"
         assert target.manifest["verification"]["reference"]["runtime"] == "jax"
+
+
+def test_it_keeps_every_promise() -> None:
+    report = assert_frontend_conforms(
+        JaxFrontend(), "jax_models:mlp", inputs=["features[batch,16]"], trust=True
+    )
+    assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []

@@ -5,10 +5,10 @@ This module needs the frameworks and is imported in the worker process only.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-import sklearn
 from sklearn.base import ClusterMixin
 
 from irconv.errors import BackendError, InputError
@@ -76,9 +76,11 @@ class EstimatorRunner(Runner):
 
     def describe(self) -> dict[str, str]:
         """Return what runs the estimator."""
+        final = final_step(self._estimator)
+        module = type(getattr(final, "booster_", final)).__module__.partition(".")[0]
         return {
-            "runtime": type(final_step(self._estimator)).__module__.partition(".")[0],
-            "version": sklearn.__version__,
+            "runtime": module,
+            "version": getattr(sys.modules[module], "__version__", "unknown"),
             "device": "CPU",
             "precision": "as in the estimator",
         }

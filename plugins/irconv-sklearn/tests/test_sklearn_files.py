@@ -22,6 +22,7 @@ from irconv_sklearn.xgboost_file import read_xgboost
 import irconv
 from irconv.errors import InputError, UnsupportedError
 from irconv.frontends.base import ImportRequest
+from irconv.testing import assert_frontend_conforms
 from irconv.worker import WorkerLimits
 
 ROWS = np.random.default_rng(1).standard_normal((300, 5)).astype(np.float32)
@@ -348,3 +349,16 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, irconv_run: Any) -
     assert "damaged" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["classifier.ubj", "number.txt"])
+def test_it_keeps_every_promise(name: str, files: Path) -> None:
+    report = assert_frontend_conforms(SklearnFrontend(), files / name)
+    assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []
+
+
+@pytest.mark.slow
+def test_it_keeps_every_promise_about_code() -> None:
+    report = assert_frontend_conforms("sklearn", "sklearn_models:random_forest", trust=True)
+    assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []
