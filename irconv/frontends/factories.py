@@ -20,7 +20,6 @@ __all__ = ["call_factory", "first_line", "is_factory", "untrusted", "user_line"]
 
 _FACTORY = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W\d]\w*")
 _PACKAGE = str(Path(__file__).parent.parent)
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
 
 
 def is_factory(source: str) -> bool:
@@ -50,8 +49,9 @@ def user_line(error: BaseException, default: str) -> str:
         error: An error that was raised.
         default: What to return where no frame is outside of libraries and irconv.
     """
+    libraries = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((*_LIBRARIES, _PACKAGE, "<")):
+        if not frame.filename.startswith((*libraries, _PACKAGE, "<")):
             return f"{frame.filename}:{frame.lineno} in {frame.name}"
     return default
 
