@@ -241,8 +241,8 @@ def _refusal(source: str, imports: PickleImports) -> InputError:
     shown = "".join(f"\n  - {name}" for name in imports.names[:_MOST_NAMED])
     left = len(imports.names) - _MOST_NAMED
     more = f"\n  - and {left} more" if left > 0 else ""
-    least = "" if imports.whole else "at least "
-    named = f"; it would import {least}{shown}{more}" if shown else "; it imports nothing"
+    least = "" if imports.whole else " at least"
+    named = f"; it would import{least}:{shown}{more}" if shown else "; it imports nothing"
     return InputError(
         f"{source} is a pickle, which runs code when it is opened{named}",
         where=_WHERE,
