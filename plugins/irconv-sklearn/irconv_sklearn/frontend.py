@@ -111,9 +111,7 @@ class SklearnFrontend(Frontend):
         booster = _read(data, source)
         if booster.obstacles:
             raise UnsupportedError("onnx", booster.obstacles, where=_WHERE)
-        suffix = ".txt" if booster.library == "lightgbm" else _binary_suffix(data)
-        copy = request.directory / f"booster{suffix}"
-        copy.write_bytes(data)
+        copy = _copied(data, booster, request.directory)
         return self._load(
             request,
             *_digest(data),
@@ -218,10 +216,18 @@ def _read(data: bytes, source: str) -> Booster:
     )
 
 
-def _binary_suffix(data: bytes) -> str:
+def _copied(data: bytes, booster: Booster, directory: Path) -> Path:
+    """Write what was checked into the scratch directory, named as its library expects it."""
+    from irconv_sklearn.lightgbm_file import without_parameters
     from irconv_sklearn.xgboost_file import is_binary
 
-    return ".ubj" if is_binary(data) else ".json"
+    if booster.library == "lightgbm":
+        path = directory / "booster.txt"
+        path.write_bytes(without_parameters(data))
+    else:
+        path = directory / ("booster.ubj" if is_binary(data) else "booster.json")
+        path.write_bytes(data)
+    return path
 
 
 def _digest(data: bytes) -> tuple[str, int]:

@@ -24,10 +24,14 @@ from irconv_sklearn.booster import (
     numbers,
 )
 
-__all__ = ["read_lightgbm"]
+__all__ = ["read_lightgbm", "without_parameters"]
 
 _LIBRARY = "LightGBM"
 _CATEGORICAL = 1
+_END = b"end of trees"
+_OF_LEAVES = ("leaf_weight", "leaf_count")
+_OF_NODES = ("split_gain", "internal_value", "internal_weight", "internal_count")
+"""What a tree may leave out; the rest is needed."""
 _REGRESSORS = (
     "regression", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie",
     "lambdarank", "rank_xendcg",
@@ -60,7 +64,7 @@ def read_lightgbm(data: bytes) -> Booster:
             where=WHERE,
             hint="give a file that LightGBM's Booster.save_model wrote",
         )
-    header = _entries(head)
+    header = _entries(head, ("tree", "average_output"))
     try:
         booster = _read_header(header)
         sizes = numbers(header["tree_sizes"].split(), "int64", "tree_sizes", _LIBRARY)
@@ -70,12 +74,24 @@ def read_lightgbm(data: bytes) -> Booster:
     return booster
 
 
-def _entries(text: str) -> Block:
-    return {
-        name: value
-        for name, separator, value in (line.partition("=") for line in text.splitlines())
-        if separator or name
-    }
+def without_parameters(data: bytes) -> bytes:
+    """Return a checked file up to the end of its trees.
+
+    What follows, the parameters of the training, decides nothing, and LightGBM reads it without
+    care.
+    """
+    end = data.index(_END) + len(_END)
+    return data[:end] + b"\n"
+
+
+def _entries(text: str, flags: tuple[str, ...] = ()) -> Block:
+    block: Block = {}
+    for line in filter(None, text.split("\n")):
+        name, separator, value = line.partition("=")
+        if (not separator and line not in flags) or name in block:
+            raise damaged(f"it has the line {line[:40]!r}, which is out of place", _LIBRARY)
+        block[name] = value
+    return block
 
 
 def _read_header(header: Block) -> Booster:
@@ -127,7 +143,7 @@ def _check_trees(booster: Booster, body: bytes, sizes: Any) -> None:
             f"tree_sizes add up to {sizes.sum()} bytes, and {len(body)} are there", _LIBRARY
         )
     ends = np.cumsum(sizes)
-    if not body[int(ends[-1]) if ends.size else 0 :].lstrip().startswith(b"end of trees"):
+    if not body[int(ends[-1]) if ends.size else 0 :].lstrip().startswith(_END):
         raise damaged("tree_sizes do not lead to the end of the trees", _LIBRARY)
     if not sizes.size:
         booster.refuse("EMPTY", "the model has no trees", "train it for a round or more")
@@ -152,6 +168,10 @@ def _check_tree(booster: Booster, block: Block, what: str) -> None:
         )
     _array(block, "leaf_value", "float64", leaves, what)
     booster.nodes += 2 * leaves - 1
+    for names, size in ((_OF_LEAVES, leaves), (_OF_NODES, leaves - 1)):
+        for name in names:
+            if block.get(name):
+                _array(block, name, "float64", size, what)
     if leaves == 1:
         return
     left = _array(block, "left_child", "int64", leaves - 1, what)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import psutil
 
 from irconv.errors import InputError
@@ -30,6 +31,8 @@ __all__ = ["is_binary", "read_xgboost"]
 _LIBRARY = "XGBoost"
 _MEMORY_PER_BYTE = 12
 """Bytes of Python objects for one byte of JSON, measured on lists of short numbers."""
+
+_NO_PARENT = (-1, 2**31 - 1)
 
 _CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
 _REGRESSORS = (
@@ -166,12 +169,16 @@ class _Checker:
                 raise damaged(f"{what} has {nodes} nodes and {size} of {name}", _LIBRARY)
         if not nodes == left.size == right.size == split.size:
             raise damaged(f"{what} has {nodes} nodes, but lists of other lengths", _LIBRARY)
-        if split.min() < 0 or int(split.max()) >= self.booster.features:
+        asked = split[left >= 0]  # a pruned node asks for the feature 2**31 - 1
+        if asked.size and not 0 <= asked.min() <= asked.max() < self.booster.features:
             raise damaged(
-                f"{what} asks for the feature {split.max()} of {self.booster.features}", _LIBRARY
+                f"{what} asks for the feature {asked.max()} of {self.booster.features}", _LIBRARY
             )
         if check_tree(left, right, what, _LIBRARY) > DEEPEST_TREE:
             self.booster.refuse("DEPTH", f"a tree is deeper than {DEEPEST_TREE} levels")
+        parents = numbers(tree["parents"], "int64", f"parents of {what}", _LIBRARY)
+        if min(left.min(), right.min()) < -1 or not _are_parents(parents, left, right):
+            raise damaged(f"children and parents of {what} contradict each other", _LIBRARY)
         self._check_categories(tree, nodes, what)
         self.booster.nodes += nodes
 
@@ -196,3 +203,14 @@ class _Checker:
             and int((starts + sizes).max()) <= values.size
         ):
             raise damaged(f"the categories of {what} lead outside of their list", _LIBRARY)
+
+
+def _are_parents(parents: Any, left: Any, right: Any) -> bool:
+    """Say whether each child names its parent, and the root the one that stands for none."""
+    inner = np.flatnonzero(left >= 0)
+    return bool(
+        parents[0] in _NO_PARENT
+        and (parents[left[inner]] == inner).all()
+        and (parents[right[inner]] == inner).all()
+        and (np.isin(parents, _NO_PARENT) | ((parents >= 0) & (parents < left.size))).all()
+    )

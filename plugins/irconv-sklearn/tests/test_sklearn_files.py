@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xgboost
 from irconv_sklearn import SklearnFrontend
-from irconv_sklearn.lightgbm_file import read_lightgbm
+from irconv_sklearn.lightgbm_file import read_lightgbm, without_parameters
 from irconv_sklearn.ubjson import read_ubjson
 from irconv_sklearn.xgboost_file import read_xgboost
 
@@ -91,6 +91,38 @@ def test_inspect_runs_nothing_and_needs_no_library(files: Path) -> None:
     assert not facts["needs_trust"]
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"gamma": 5.0, "tree_method": "exact"},
+        {"gamma": 5.0, "tree_method": "approx"},
+        {"gamma": 3.0, "grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0},
+        {"gamma": 1e9},
+    ],
+)
+def test_pruned_trees_of_xgboost_are_sound(params: dict[str, Any]) -> None:
+    booster = xgboost.train(params, xgboost.DMatrix(ROWS, label=SIGNAL), 10)
+    forms = [read_xgboost(bytes(booster.save_raw(form))) for form in ("json", "ubj")]
+    assert forms[0] == forms[1]
+    assert forms[0].trees == 10
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"num_leaves": 2}, {"min_data_in_leaf": 290}, {"boosting": "dart"}, {"extra_trees": True}],
+)
+def test_unusual_trees_of_lightgbm_are_sound(params: dict[str, Any], tmp_path: Path) -> None:
+    data = lightgbm.Dataset(ROWS, label=SIGNAL)
+    booster = lightgbm.train(params | {"verbose": -1}, data, 10)
+    text = booster.model_to_string().encode()
+    facts = read_lightgbm(text)
+    assert facts.trees == booster.num_trees()
+    path = tmp_path / "model.txt"
+    path.write_bytes(without_parameters(text))
+    again = lightgbm.Booster(model_file=str(path))
+    np.testing.assert_array_equal(again.predict(ROWS), booster.predict(ROWS))
+
+
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -110,6 +142,9 @@ def tree(name: str, index: int, value: Any) -> Change:
 XGBOOST = {
     "a child outside": tree("left_children", 0, 10**6),
     "a child twice": tree("left_children", 0, 2),
+    "a parent outside": tree("parents", 1, 10**6),
+    "another parent": tree("parents", 2, 1),
+    "a child before the first": tree("left_children", -1, -7),
     "a cycle": tree("left_children", 1, 0),
     "one child": tree("left_children", 0, -1),
     "a feature outside": tree("split_indices", 0, 99),
@@ -197,6 +232,9 @@ def test_hostile_ubjson(data: bytes) -> None:
 
 
 LIGHTGBM = {
+    "a line that ends early": ("internal_value=", "internal_value=\n"),
+    "a short list of weights": ("leaf_weight=", "leaf_weight=1\nunknown="),
+    "a key twice": ("shrinkage=", "num_leaves=6\nshrinkage="),
     "a child outside": ("left_child=1", "left_child=99"),
     "a leaf outside": ("right_child=-2", "right_child=-99"),
     "a feature outside": ("split_feature=0", "split_feature=99"),
