@@ -155,6 +155,8 @@ class _Checker:
         if bounds.size and ((bounds[1:] < bounds[:-1]).any() or bounds[0] or bounds[-1] > stated):
             raise damaged("iteration_indptr leads outside of the trees", _LIBRARY)
         for index, tree in enumerate(trees):
+            if integer(tree["id"], f"the id of tree {index}", _LIBRARY) != index:
+                raise damaged(f"tree {index} has the id {tree['id']}", _LIBRARY)
             self._check_tree(tree, f"tree {index}")
 
     def _check_tree(self, tree: Mapping[str, Any], what: str) -> None:

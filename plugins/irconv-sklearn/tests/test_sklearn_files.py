@@ -142,6 +142,7 @@ def tree(name: str, index: int, value: Any) -> Change:
 XGBOOST = {
     "a child outside": tree("left_children", 0, 10**6),
     "a child twice": tree("left_children", 0, 2),
+    "another id": lambda d: first_tree(d).update(id=9),
     "a parent outside": tree("parents", 1, 10**6),
     "another parent": tree("parents", 2, 1),
     "a child before the first": tree("left_children", -1, -7),
