@@ -86,7 +86,7 @@ def without_parameters(data: bytes) -> bytes:
 
 def _entries(text: str, flags: tuple[str, ...] = ()) -> Block:
     block: Block = {}
-    for line in filter(None, text.split("\n")):
+    for line in text.rstrip("\n").split("\n"):
         name, separator, value = line.partition("=")
         if (not separator and line not in flags) or name in block:
             raise damaged(f"it has the line {line[:40]!r}, which is out of place", _LIBRARY)

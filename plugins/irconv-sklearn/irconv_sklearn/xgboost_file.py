@@ -162,6 +162,7 @@ class _Checker:
     def _check_tree(self, tree: Mapping[str, Any], what: str) -> None:
         param = tree["tree_param"]
         nodes = integer(param["num_nodes"], f"num_nodes of {what}", _LIBRARY, least=1)
+        integer(param.get("size_leaf_vector", 1), f"size_leaf_vector of {what}", _LIBRARY, most=1)
         left = numbers(tree["left_children"], "int64", f"left_children of {what}", _LIBRARY)
         right = numbers(tree["right_children"], "int64", f"right_children of {what}", _LIBRARY)
         split = numbers(tree["split_indices"], "int64", f"split_indices of {what}", _LIBRARY)

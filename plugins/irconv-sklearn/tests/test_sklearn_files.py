@@ -142,6 +142,7 @@ def tree(name: str, index: int, value: Any) -> Change:
 XGBOOST = {
     "a child outside": tree("left_children", 0, 10**6),
     "a child twice": tree("left_children", 0, 2),
+    "leaves of vectors": lambda d: first_tree(d)["tree_param"].update(size_leaf_vector="7"),
     "another id": lambda d: first_tree(d).update(id=9),
     "a parent outside": tree("parents", 1, 10**6),
     "another parent": tree("parents", 2, 1),
@@ -235,6 +236,7 @@ def test_hostile_ubjson(data: bytes) -> None:
 LIGHTGBM = {
     "a line that ends early": ("internal_value=", "internal_value=\n"),
     "a short list of weights": ("leaf_weight=", "leaf_weight=1\nunknown="),
+    "a line without anything": ("threshold=", "\nthreshold="),
     "a key twice": ("shrinkage=", "num_leaves=6\nshrinkage="),
     "a child outside": ("left_child=1", "left_child=99"),
     "a leaf outside": ("right_child=-2", "right_child=-99"),
