@@ -130,6 +130,7 @@ def test_the_installed_command(installed):
     provided = {entry for record in records for entry in record["provides"]}
     assert {f"backend:{target}" for target in LEVELS} <= provided
     assert "pass:replace-div-by-constant" in provided
+    assert {"frontend:sklearn", "frontend:jax"} <= provided
     assert [record["error"] for record in records] == [""] * len(PROJECTS)
     targets = json.loads(installed("targets", "--json"))
     available = {entry["target"]: entry["available"] for entry in targets}

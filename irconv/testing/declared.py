@@ -14,10 +14,18 @@ from irconv.backends.base import Abilities, Availability, Backend
 from irconv.errors import Diagnostic, IrconvError
 from irconv.plugins import load_registry
 from irconv.runtime.values import numpy_dtype
-from irconv.spec import Spec, parse_spec
+from irconv.spec import Configurable, Spec, parse_spec
 from irconv.testing.report import ConformanceReport
 
-__all__ = ["READS_BACK", "check_declarations", "diagnostic_problems"]
+__all__ = [
+    "READS_BACK",
+    "availability_problems",
+    "check_declarations",
+    "dataclass_problems",
+    "diagnostic_problems",
+    "heavy_modules",
+    "identity_problems",
+]
 
 READS_BACK = "its spec text reads back as an equal backend"
 
@@ -66,11 +74,19 @@ print(json.dumps({
 
 def check_declarations(backend: Backend, report: ConformanceReport) -> None:
     """Check what the class declares and add the outcomes to ``report``."""
-    report.record("it is a frozen dataclass whose options have defaults", _dataclass(backend))
-    report.record("its name is kebab-case and its summary is one line", _identity(backend))
+    report.record(
+        "it is a frozen dataclass whose options have defaults", dataclass_problems(backend)
+    )
+    report.record(
+        "its name is kebab-case and its summary is one line",
+        identity_problems(backend.name, backend.summary),
+    )
     report.record(READS_BACK, _round_trip(backend))
     report.record("its module and its declarations import nothing heavy, quickly", _probe(backend))
-    report.record("available() gives an Availability with a way out", _available(backend))
+    report.record(
+        "available() gives an Availability with a way out",
+        availability_problems(backend.available()),
+    )
     report.record("abilities() are typed and plausible", _abilities(backend))
     report.record("legalization() names known passes", _legalization(backend))
     report.record(
@@ -80,24 +96,26 @@ def check_declarations(backend: Backend, report: ConformanceReport) -> None:
     )
 
 
-def _dataclass(backend: Backend) -> list[str]:
-    cls = type(backend)
+def dataclass_problems(subject: Configurable) -> list[str]:
+    """Return what keeps its class from being a frozen dataclass of options with defaults."""
+    cls = type(subject)
     parameters: Any = getattr(cls, "__dataclass_params__", None)
     if "__dataclass_params__" not in vars(cls) or not parameters.frozen:
         return [f"decorate {cls.__name__} with @dataclass(frozen=True)"]
     required = [
         field.name
-        for field in dataclasses.fields(backend)
+        for field in dataclasses.fields(subject)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     return [f"option {name!r} has no default" for name in required]
 
 
-def _identity(backend: Backend) -> list[str]:
+def identity_problems(name: str, summary: str) -> list[str]:
+    """Return what is wrong with a name and a summary."""
     problems = []
-    if not _NAME.fullmatch(backend.name):
-        problems.append(f"{backend.name!r} is not kebab-case")
-    if not backend.summary.strip() or "\n" in backend.summary:
+    if not _NAME.fullmatch(name):
+        problems.append(f"{name!r} is not kebab-case")
+    if not summary.strip() or "\n" in summary:
         problems.append("summary must be one line of text")
     return problems
 
@@ -123,20 +141,21 @@ def _probe(backend: Backend) -> list[str]:
     problems = [
         f"{action} imports {', '.join(heavy)}"
         for action, key in (("the module", "imported"), ("a declaration", "used"))
-        if (heavy := _heavy(found[key], own))
+        if (heavy := heavy_modules(found[key], own))
     ]
     if found["seconds"] > _QUICK_SECONDS:
         problems.append(f"available() took {found['seconds']:.1f} s")
     return problems
 
 
-def _heavy(modules: list[str], own: str) -> list[str]:
+def heavy_modules(modules: list[str], own: str) -> list[str]:
+    """Return the packages among modules that are neither light nor of the distribution."""
     tops = {module.split(".")[0] for module in modules}
     return sorted(tops - _LIGHT - {own} - sys.stdlib_module_names)
 
 
-def _available(backend: Backend) -> list[str]:
-    availability: object = backend.available()
+def availability_problems(availability: object) -> list[str]:
+    """Return what is missing in what ``available()`` gave."""
     if not isinstance(availability, Availability):
         return [f"it returns {availability!r}"]
     if not availability.detail:

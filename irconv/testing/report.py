@@ -31,14 +31,16 @@ class Outcome:
 
 @dataclass
 class ConformanceReport:
-    """How a backend fared; prints as a list of promises.
+    """How a backend or frontend fared; prints as a list of promises.
 
     Attributes:
-        backend: Spec text of the backend.
+        subject: Its spec text.
+        kind: ``backend`` or ``frontend``.
         outcomes: One outcome a promise, in the order in which they were asked.
     """
 
-    backend: str
+    subject: str
+    kind: str = "backend"
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -67,4 +69,4 @@ class ConformanceReport:
             for status in ("pass", "fail", "skip")
         }
         head = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return "\n".join([f"backend {self.backend}: {head}", *map(str, self.outcomes)])
+        return "\n".join([f"{self.kind} {self.subject}: {head}", *map(str, self.outcomes)])

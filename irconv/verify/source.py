@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from irconv.config import CompileOptions
@@ -22,7 +22,8 @@ __all__ = ["golden_from_source", "run_all"]
 def golden_from_source(imported: Imported, options: CompileOptions) -> Golden:
     """Run the source framework on the user's data, or on generated inputs that it takes.
 
-    Inputs that came with the source stand before the generated ones.
+    Inputs that came with the source stand before the generated ones, or alone where none can be
+    generated.
 
     Raises:
         InputError: If the data do not fit the model, or the source does not run on any of the
@@ -42,7 +43,7 @@ def golden_from_source(imported: Imported, options: CompileOptions) -> Golden:
             count=options.samples,
             seed=options.seed,
         )
-        for plan in plans:
+        for plan in _plans_or_none(plans, imported.example_feeds):
             samples = [*imported.example_feeds, *plan]
             try:
                 outputs = run_all(reference, samples)
@@ -55,6 +56,18 @@ def golden_from_source(imported: Imported, options: CompileOptions) -> Golden:
         where="golden outputs",
         hint="give real inputs with --data, or the sizes of its free dimensions with --shape",
     )
+
+
+def _plans_or_none(
+    plans: Iterator[Sequence[Feeds]], examples: Sequence[Feeds]
+) -> Iterator[Sequence[Feeds]]:
+    """Yield the plans; an empty one where nothing can be made up, but there are examples."""
+    try:
+        yield from plans
+    except InputError:
+        if not examples:
+            raise
+        yield ()
 
 
 def run_all(runner: Runner, samples: Sequence[Feeds]) -> list[dict[str, Value]]:
