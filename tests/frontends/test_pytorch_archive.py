@@ -15,7 +15,7 @@ import pytest
 from irconv.errors import InputError
 from irconv.frontends.pytorch import PytorchFrontend
 from irconv.frontends.pytorch.archive import read_program_archive
-from irconv.frontends.pytorch.pickle_scan import dangers_of_pickle
+from irconv.frontends.torch_files.pickle_scan import dangers_of_pickle
 from irconv.frontends.pytorch.program import dangers_of_program
 
 

@@ -18,8 +18,9 @@ from irconv.errors import InputError
 from irconv.frontends.pytorch.archive import UNBOUNDED
 from irconv.frontends.pytorch.export import changed_buffers, check_inference, to_onnx, trace
 from irconv.frontends.pytorch.factory import first_line, prepare
-from irconv.frontends.pytorch.runner import TorchRunner, flat_feeds, state_digest
+from irconv.frontends.pytorch.runner import TorchRunner, flat_feeds
 from irconv.frontends.pytorch.signature import Signature, name_dimensions, read_signature
+from irconv.frontends.pytorch.tensors import state_digest
 from irconv.runtime.service import RunnerService
 from irconv.runtime.values import save_samples
 from irconv.shapes import DimRange, InputSpec

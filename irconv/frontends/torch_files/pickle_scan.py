@@ -14,7 +14,7 @@ import zipfile
 from typing import IO
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.zip_structure import (
+from irconv.frontends.torch_files.zip_structure import (
     copy_member,
     open_zip,
     read_member,
@@ -96,7 +96,7 @@ def dangers_of_pickle(pickle: bytes) -> list[str]:
             return list(found)
         raise InputError(
             f"a pickle in the archive is broken: {error}",
-            where="frontend pytorch",
+            where="reading the model",
             hint="the file is damaged; write it again",
         ) from error
     if end + 1 != len(pickle):
@@ -147,7 +147,7 @@ def _copy_inner(inner: IO[bytes], target: zipfile.ZipFile | None, name: str) -> 
         if strange:
             return [f"it holds {strange[0]!r}, which is no part of a tensor file"]
         if "data.pkl" not in members:
-            raise InputError(f"member {name!r} has no data.pkl", where="frontend pytorch")
+            raise InputError(f"member {name!r} has no data.pkl", where="reading the model")
         dangers = dangers_of_pickle(read_member(archive, members["data.pkl"], _PICKLE_LIMIT))
         if dangers or target is None:
             return dangers
