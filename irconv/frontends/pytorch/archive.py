@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from irconv.errors import InputError
-from irconv.frontends.torch_files.pickle_scan import copy_tensor_file
 from irconv.frontends.pytorch.program import dangers_of_program, parse_json
+from irconv.frontends.torch_files.pickle_scan import copy_tensor_file
 from irconv.frontends.torch_files.zip_structure import (
     copy_member,
     open_zip,
