@@ -19,10 +19,11 @@ from irconv.frontends.pytorch.signature import Signature
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
 
-__all__ = ["changed_buffers", "check_inference", "to_onnx", "trace"]
+__all__ = ["INLINE_LIMIT", "changed_buffers", "check_inference", "strip", "to_onnx", "trace"]
 
 _WHERE = "frontend pytorch"
-_INLINE_LIMIT = 1 << 20
+INLINE_LIMIT = 1 << 20
+"""Weights of more bytes go beside the file."""
 _MESSAGE_LINES = 6
 _BOILERPLATE = re.compile(
     r"For (?:more|extended|C\+\+)|If you suspect|Caused by:|The error above|consider using data"
@@ -156,8 +157,8 @@ def to_onnx(
     model = exported.model
     _name_interface(model, signature)
     _name_dimensions(model, dimensions)
-    _strip(model)
-    save_model(model, path, inline_limit=_INLINE_LIMIT)
+    strip(model)
+    save_model(model, path, inline_limit=INLINE_LIMIT)
     return int(model.opset_imports[""])
 
 
@@ -280,7 +281,7 @@ def _name_dimensions(model: ir.Model, dimensions: Mapping[str, str]) -> None:
         value.shape = ir.Shape([dim if isinstance(dim, (int, str)) else None for dim in dims])
 
 
-def _strip(model: ir.Model) -> None:
+def strip(model: ir.Model) -> None:
     """Remove what tells of the machine: stack traces and paths of the user's code."""
     model.metadata_props.clear()
     for graph in all_graphs(model):
