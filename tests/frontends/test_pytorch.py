@@ -224,17 +224,6 @@ def test_a_factory_needs_trust(load: Imports) -> None:
     assert "pytorch_models" not in sys.modules
 
 
-@pytest.mark.parametrize("name", ["weights.pt", "weights.pth"])
-def test_weights_alone_are_explained(load: Imports, exported_programs: Path, name: str) -> None:
-    frontend = PytorchFrontend()
-    assert frontend.recognizes(name)
-    with pytest.raises(InputError, match="holds weights") as caught:
-        load(str(exported_programs / name))
-    assert "torch.export.save" in caught.value.hint
-    with pytest.raises(InputError, match="holds weights"):
-        frontend.inspect(name)
-
-
 def test_a_file_that_is_not_there(load: Imports, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         load(str(tmp_path / "absent.pt2"))

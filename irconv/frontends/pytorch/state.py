@@ -120,6 +120,6 @@ def unpickle_module(path: Path) -> torch.nn.Module:
         raise InputError(
             f"the file holds a {type(module).__name__}, not a torch.nn.Module",
             where=_WHERE,
-            hint="name the class of its weights: --frontend 'pytorch{module=\"package.module:Class\"}'",
+            hint="save the state dict of the module and give its class by the option module",
         )
     return module

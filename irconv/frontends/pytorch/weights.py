@@ -35,10 +35,11 @@ from irconv.frontends.torch_files.zip_structure import (
     rooted_members,
 )
 
-__all__ = ["WeightsFile", "read_weights"]
+__all__ = ["WeightsFile", "choose_entry", "refuse_without_class", "read_weights", "way_out"]
 
 _WHERE = "frontend pytorch"
 _WHAT = "the file of weights"
+_NO_STATE = "tensors that are no state dict"
 _IMPORT = re.compile(r"it imports (.+)")
 
 
@@ -98,6 +99,66 @@ def read_weights(stream: IO[bytes], copy_to: Path | None = None) -> WeightsFile:
     )
 
 
+def way_out(found: WeightsFile) -> str:
+    """Return what the user can do to import a file of weights."""
+    if found.dangers:
+        return (
+            "save its state_dict() by torch.save and name its class, or re-run with --trust if "
+            "you made this file or know who did"
+        )
+    options = 'module="package.module:Class"'
+    if found.entries:
+        options += f",entry={found.entries[0]}"
+    return (
+        "name the class or factory that builds the module: "
+        f"--frontend 'pytorch{{{options}}}' --trust --input 'x[batch,3,224,224]{{f32}}'"
+    )
+
+
+def refuse_without_class(found: WeightsFile) -> InputError:
+    """Return the error for a file that holds no graph, where no class is named."""
+    if found.dangers:
+        reasons = "\n".join(f"  - {reason}" for reason in found.dangers[:5])
+        more = f"\n  - and {len(found.dangers) - 5} more" if len(found.dangers) > 5 else ""
+        what = f"the file holds {found.what}, and opening it would run code:\n{reasons}{more}"
+    else:
+        what = f"the file holds {found.what} and no graph: it does not say what to compute"
+    return InputError(what, where=_WHERE, hint=way_out(found))
+
+
+def choose_entry(found: WeightsFile, entry: str) -> None:
+    """Check that the state dict which is asked for is there.
+
+    Args:
+        found: A file of weights.
+        entry: The key of a checkpoint; empty for the file's top level.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if found.dangers:
+        raise refuse_without_class(found)
+    entries = ", ".join(found.entries)
+    if entry and entry not in found.entries:
+        raise InputError(
+            f"the file holds {found.what}, without a state dict {entry!r}",
+            where=_WHERE,
+            hint=f"its state dicts are: {entries}" if entries else "leave the option entry out",
+        )
+    if not entry and found.entries:
+        raise InputError(
+            f"the file holds a checkpoint with the state dicts {entries}",
+            where=_WHERE,
+            hint=f"choose one by the frontend's option entry, for example entry={found.entries[0]}",
+        )
+    if not entry and found.what == _NO_STATE:
+        raise InputError(
+            f"the file holds {found.what}",
+            where=_WHERE,
+            hint="write the module's state_dict() by torch.save",
+        )
+
+
 def _read_archive(stream: IO[bytes], copy_to: Path | None) -> WeightsFile:
     with open_zip(stream, _WHAT) as archive:
         members = rooted_members(archive, _WHAT)
@@ -131,7 +192,7 @@ def _describe(value: Any) -> tuple[str, tuple[str, ...]]:
         entries = tuple(str(key) for key, item in value.items() if item and _is_state(item))
         if entries:
             return "a checkpoint", entries
-    return "tensors that are no state dict", ()
+    return _NO_STATE, ()
 
 
 def _is_state(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""From flat, named inputs to a call of a script module, and from its result to named outputs.
+"""From flat, named inputs to a call of a script module.
 
 This module needs PyTorch and is imported in the worker process only. Arguments that are lists,
 tuples or dictionaries of tensors are flattened by name: ``xs_0``, ``xs_1``, ``batch_ids``.
@@ -7,7 +7,7 @@ tuples or dictionaries of tensors are flattened by name: ``xs_0``, ``xs_1``, ``b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,11 @@ import torch
 
 from irconv.errors import InputError
 from irconv.frontends.pytorch.factory import example_size
-from irconv.frontends.pytorch.names import free_name, leaf_name
 from irconv.frontends.torchscript.signature import Argument, input_flags
 from irconv.shapes import DimRange, InputSpec
 
-__all__ = ["InputLeaf", "OutputLeaf", "ScriptCall", "bind_inputs", "flat_values", "read_outputs"]
+__all__ = ["InputLeaf", "ScriptCall", "bind_inputs"]
 
-_WHERE = "frontend torchscript"
 _SCALARS: Mapping[str, tuple[torch.dtype, float]] = {
     "IntType": (torch.int64, 2),
     "FloatType": (torch.float64, 0.5),
@@ -50,19 +48,6 @@ class InputLeaf:
     def dtype(self) -> str:
         """Full dtype name."""
         return str(self.example.dtype).removeprefix("torch.")
-
-
-@dataclass(frozen=True)
-class OutputLeaf:
-    """One output of the model.
-
-    Attributes:
-        name: Its name.
-        expression: TorchScript text that takes it from the result ``r``.
-    """
-
-    name: str
-    expression: str
 
 
 @dataclass(frozen=True)
@@ -298,76 +283,3 @@ def _example(sizes: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         return torch.zeros(sizes, dtype=dtype)
     generator = torch.Generator().manual_seed(0)
     return torch.rand(sizes, generator=generator).to(dtype)
-
-
-def flat_values(value: Any) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Return tensors and numbers of a result with their paths; None is left out."""
-    return [(path, leaf) for path, leaf, _ in _leaves(value, None, (), "r") if leaf is not None]
-
-
-def read_outputs(result: Any, type_: Any, inputs: Sequence[InputLeaf]) -> list[OutputLeaf]:
-    """Name the outputs of a module.
-
-    Args:
-        result: What a call returned.
-        type_: The type of the result by the module's schema.
-        inputs: The inputs, whose names are taken.
-
-    Raises:
-        InputError: If the result holds something that is neither tensor nor number, or nothing.
-    """
-    taken = {leaf.name for leaf in inputs}
-    outputs: list[OutputLeaf] = []
-    for path, value, expression in _leaves(result, type_, (), "r"):
-        if value is None:
-            continue
-        if not isinstance(value, torch.Tensor):
-            dtype = _number_dtype(value, leaf_name(path))
-            expression = f"torch.tensor({expression}, dtype=torch.{dtype})"
-        outputs.append(OutputLeaf(free_name(leaf_name(path), taken), expression))
-    if not outputs:
-        raise InputError(
-            "the module returns no tensor", where=_WHERE, hint="return at least one tensor"
-        )
-    return outputs
-
-
-def _number_dtype(value: Any, name: str) -> str:
-    dtypes = {bool: "bool", int: "int64", float: "float64"}
-    if type(value) not in dtypes:
-        raise InputError(
-            f"output {name!r} is a {type(value).__name__}, neither a tensor nor a number",
-            where=_WHERE,
-            hint="script a module around it that returns tensors",
-        )
-    return dtypes[type(value)]
-
-
-def _leaves(
-    value: Any, type_: Any, path: tuple[str | int, ...], expression: str
-) -> Iterator[tuple[tuple[str | int, ...], Any, str]]:
-    """Yield path, value and TorchScript expression of the leaves of a result.
-
-    Without a type the expressions are of no use; the paths and values are the same.
-    """
-    kind = type_.kind() if type_ is not None else ""
-    if kind == "OptionalType" and value is not None:
-        type_, expression = type_.getElementType(), f"torch.jit._unwrap_optional({expression})"
-        kind = type_.kind()
-    if isinstance(value, (tuple, list)):
-        names = getattr(value, "_fields", range(len(value)))
-        elements = type_.elements() if kind == "TupleType" else None
-        for index, (name, item) in enumerate(zip(names, value, strict=True)):
-            inner = elements[index] if elements else _element(type_, kind)
-            yield from _leaves(item, inner, (*path, name), f"{expression}[{index}]")
-    elif isinstance(value, dict):
-        inner = type_.getValueType() if kind == "DictType" else None
-        for key, item in value.items():
-            text = json.dumps(key) if isinstance(key, str) else repr(key)
-            yield from _leaves(item, inner, (*path, str(key)), f"{expression}[{text}]")
-    else:
-        yield path, value, expression
-
-
-def _element(type_: Any, kind: str) -> Any:
-    return type_.getElementType() if kind == "ListType" else None

@@ -23,7 +23,8 @@ from irconv.errors import Diagnostic, IrconvError, UnsupportedError
 from irconv.frontends.pytorch.export import INLINE_LIMIT, strip, to_onnx
 from irconv.frontends.pytorch.names import free_name
 from irconv.frontends.pytorch.signature import Leaf, name_dimensions, read_signature
-from irconv.frontends.torchscript.call import OutputLeaf, ScriptCall
+from irconv.frontends.torchscript.call import ScriptCall
+from irconv.frontends.torchscript.outputs import OutputLeaf
 from irconv.frontends.torchscript.runner import script_line, script_reason
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs

@@ -15,7 +15,8 @@ import torch
 
 from irconv.errors import BackendError
 from irconv.frontends.pytorch.tensors import to_array, to_tensor
-from irconv.frontends.torchscript.call import OutputLeaf, ScriptCall, flat_values
+from irconv.frontends.torchscript.call import ScriptCall
+from irconv.frontends.torchscript.outputs import OutputLeaf, flat_values
 from irconv.runtime.base import Feeds, Runner, Value
 
 __all__ = ["ScriptRunner", "call_module", "script_line", "script_reason"]

@@ -13,12 +13,7 @@ import torch
 
 from irconv.errors import Diagnostic, InputError, UnsupportedError
 from irconv.frontends.pytorch.tensors import state_digest, to_array
-from irconv.frontends.torchscript.call import (
-    OutputLeaf,
-    ScriptCall,
-    bind_inputs,
-    read_outputs,
-)
+from irconv.frontends.torchscript.call import ScriptCall, bind_inputs
 from irconv.frontends.torchscript.check import differences
 from irconv.frontends.torchscript.export import (
     RouteError,
@@ -26,6 +21,7 @@ from irconv.frontends.torchscript.export import (
     write_by_program,
     write_by_script,
 )
+from irconv.frontends.torchscript.outputs import OutputLeaf, read_outputs
 from irconv.frontends.torchscript.runner import (
     ScriptRunner,
     call_module,
