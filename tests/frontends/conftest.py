@@ -1,4 +1,4 @@
-"""Exported programs for the PyTorch frontend's tests, made once a session."""
+"""Programs, archives and weights for the tests of PyTorch's formats, made once a session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,21 @@ import pytest
 
 @pytest.fixture(scope="session")
 def exported_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the ``.pt2`` files that ``pytorch_models.py`` writes."""
+    """A folder with the ``.pt2`` and weight files that ``pytorch_models.py`` writes."""
+    return written_by("pytorch_models.py", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def script_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the TorchScript archives that ``torchscript_models.py`` writes."""
+    return written_by("torchscript_models.py", tmp_path_factory)
+
+
+def written_by(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("torch") is None:
         pytest.skip("PyTorch is not installed")
-    folder = tmp_path_factory.mktemp("programs")
-    script = Path(__file__).with_name("pytorch_models.py")
+    folder = tmp_path_factory.mktemp(Path(name).stem)
+    script = Path(__file__).with_name(name)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), str(folder)],
         capture_output=True,

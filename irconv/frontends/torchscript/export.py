@@ -26,6 +26,7 @@ from irconv.frontends.pytorch.signature import Leaf, name_dimensions, read_signa
 from irconv.frontends.torchscript.call import ScriptCall
 from irconv.frontends.torchscript.outputs import OutputLeaf
 from irconv.frontends.torchscript.runner import script_line, script_reason
+from irconv.frontends.torchscript.symbolics import register_symbolics
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
 from irconv.shapes import DimRange, InputSpec
@@ -33,6 +34,7 @@ from irconv.shapes import DimRange, InputSpec
 __all__ = ["RouteError", "flat_module", "write_by_program", "write_by_script"]
 
 _WAY_OUT = "write that line with other operators, or give the module by --trust module:factory"
+_PLACES = 3
 _OPERATOR = re.compile(
     r"(?:exporting the operator|onnx export of operator|onnx export failed on|failed for node)"
     r",? '?(?P<name>[\w:]+)'?",
@@ -97,6 +99,7 @@ def write_by_script(
         if examples is not None
         else tuple(leaf.example.item() if leaf.scalar else leaf.example for leaf in call.inputs)
     )
+    register_symbolics()
     try:
         with torch.jit.optimized_execution(False):
             torch.onnx.export(
@@ -219,8 +222,8 @@ def _refusals(error: Exception, graph: Any) -> list[Diagnostic]:
         return [Diagnostic("EXPORT_FAILED", reason, way_out=_WAY_OUT)]
     name = found["name"] if "::" in found["name"] else f"aten::{found['name']}"
     reason = script_reason(error)
-    places = [script_line(str(node.sourceRange())) for node in graph.findAllNodes(name)]
-    return [
-        Diagnostic("UNSUPPORTED_OP", f"{reason}; it comes from {place}", op=name, way_out=_WAY_OUT)
-        for place in dict.fromkeys(filter(None, places)) or ["an unknown line"]
-    ]
+    lines = [script_line(str(node.sourceRange())) for node in graph.findAllNodes(name)]
+    places = list(dict.fromkeys(filter(None, lines))) or ["an unknown line"]
+    more = f" and {len(places) - _PLACES} more places" if len(places) > _PLACES else ""
+    reason += f"; it comes from {', '.join(places[:_PLACES])}{more}"
+    return [Diagnostic("UNSUPPORTED_OP", reason, op=name, way_out=_WAY_OUT)]

@@ -21,7 +21,8 @@ from irconv.runtime.base import Feeds, Runner, Value
 
 __all__ = ["ScriptRunner", "call_module", "script_line", "script_reason"]
 
-_LINE = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+))?')
+_SCRIPTED = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+))?')
+_TRACED = re.compile(r"^(\S.*)\((\d+)\): (\S+)$", re.MULTILINE)
 
 
 def script_reason(error: BaseException) -> str:
@@ -36,16 +37,20 @@ def script_reason(error: BaseException) -> str:
 
 
 def script_line(text: str) -> str:
-    """Return ``file:line`` of the code that a source range or a traceback ends in.
+    """Return ``file:line in function`` of the code that a source range or a traceback ends in.
 
-    The author's file comes before the archive's, where the archive tells of it.
+    The author's file comes before PyTorch's, and both before the archive's, where the archive
+    tells of them. What was traced lists its frames from the inside, what was scripted ends in
+    the innermost one.
     """
-    places = [
-        (file, f"{file}:{line} in {function}" if function else f"{file}:{line}")
-        for file, line, function in _LINE.findall(text)
-    ]
-    own = [place for file, place in places if not file.startswith("code/__torch__")]
-    return (own or [place for _, place in places] or [""])[-1]
+    traced = [(file, line, function) for file, line, function in _TRACED.findall(text)]
+    scripted = [(file, line, function) for file, line, function in _SCRIPTED.findall(text)]
+    frames = [*traced, *reversed(scripted)]
+    known = [frame for frame in frames if not frame[0].startswith("code/__torch__")]
+    own = [frame for frame in known if "/torch/" not in frame[0]]
+    for file, line, function in own or known or frames:
+        return f"{file}:{line} in {function}" if function else f"{file}:{line}"
+    return ""
 
 
 def call_module(module: Any, call: ScriptCall, tensors: Mapping[str, torch.Tensor]) -> Any:

@@ -39,6 +39,10 @@ _ROUTES = {
     "script": "PyTorch's TorchScript exporter",
     "program": "an exported program and PyTorch's newer exporter",
 }
+_CHANGES_STATE = (
+    "a call changes the module's buffers or attributes, which a compiled model does not keep: "
+    "every run is a first run"
+)
 
 
 class TorchScriptService(RunnerService):
@@ -86,10 +90,7 @@ class TorchScriptService(RunnerService):
         if self._state() != self._digest or _sets_attributes(self._module):
             self._module = _load(path)
             self._keeps_state = False
-            self._notes.append(
-                "a call changes the module's buffers or attributes; the compiled model does not "
-                "keep them, and every run is a first run"
-            )
+            self._notes.append(_CHANGES_STATE)
         self._outputs = read_outputs(result, schema.returns[0].type, self._call.inputs)
         self._runner = ScriptRunner(
             self._module, self._call, self._outputs, keeps_state=self._keeps_state
@@ -131,7 +132,8 @@ class TorchScriptService(RunnerService):
             notes = [*self._notes, f"exported by {_ROUTES[name]}"]
             notes += [f"the other way did not do: {refusal}" for refusal in refusals]
             return {"ranks": _ranks(outputs), "notes": notes}
-        raise UnsupportedError("onnx", refusals, where=_WHERE)
+        hint = "" if self._keeps_state else _CHANGES_STATE
+        raise UnsupportedError("onnx", refusals, where=_WHERE, hint=hint)
 
     def _writer(self, route: str) -> Callable[[Any, Path, int], None]:
         def by_script(flat: Any, path: Path, opset: int) -> None:
