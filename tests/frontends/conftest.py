@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from irconv.worker import Worker, WorkerLimits
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,36 @@ def written_by(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+class SharedWorker:
+    """A worker that closing an import leaves alive; each load replaces the module before.
+
+    Importing PyTorch takes seconds, which tests of what happens afterwards need not pay.
+    """
+
+    alive = True
+
+    def __init__(self, service: str) -> None:
+        self.worker = Worker(service, limits=WorkerLimits(seconds=240), label=service)
+        self.call = self.worker.call
+
+    def close(self) -> None:
+        """Leave the worker alive."""
+
+
+@pytest.fixture(scope="session")
+def shared_worker() -> Iterator[Callable[[str], SharedWorker]]:
+    """Return the one worker of a service; modules of this folder can be imported in it."""
+    workers: dict[str, SharedWorker] = {}
+
+    def start(service: str) -> SharedWorker:
+        if service not in workers:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+                workers[service] = SharedWorker(service)
+        return workers[service]
+
+    yield start
+    for shared in workers.values():
+        shared.worker.close()

@@ -1,10 +1,14 @@
-"""The TorchScript frontend: archives of every kind, and the module's outputs as reference."""
+"""The TorchScript frontend: archives of every kind, and the module's outputs as reference.
+
+One worker serves all tests but the first, as importing PyTorch takes seconds.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -13,6 +17,7 @@ import pytest
 from irconv.errors import InputError, UnsupportedError
 from irconv.frontends.base import Imported, ImportRequest
 from irconv.frontends.torchscript import TorchScriptFrontend
+from irconv.frontends.torchscript import frontend as frontend_module
 from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_nodes
@@ -54,11 +59,20 @@ class Imports:
 
 
 @pytest.fixture
-def load(script_archives: Path, tmp_path: Path) -> Iterator[Imports]:
+def load_alone(script_archives: Path, tmp_path: Path) -> Iterator[Imports]:
     imports = Imports(script_archives, tmp_path)
     yield imports
     for imported in imports.opened:
         imported.close()
+
+
+@pytest.fixture
+def load(
+    load_alone: Imports, shared_worker: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> Imports:
+    service = shared_worker("irconv.frontends.torchscript.service:TorchScriptService")
+    monkeypatch.setattr(frontend_module, "_start", lambda request: service)
+    return load_alone
 
 
 def assert_reference(imported: Imported, folder: Path, samples: list[Feeds]) -> None:
@@ -87,8 +101,8 @@ def interface(imported: Imported) -> list[str]:
     return [str(spec) for spec in specs]
 
 
-def test_a_traced_module_brings_its_shapes(load: Imports, tmp_path: Path) -> None:
-    imported = load("traced.pt")
+def test_a_traced_module_brings_its_shapes(load_alone: Imports, tmp_path: Path) -> None:
+    imported = load_alone("traced.pt")
     assert interface(imported) == ["x: float32[2,3,8,8]", "output: float32[2,5]"]
     assert imported.source.frontend == "torchscript"
     assert (imported.source.opset, len(imported.source.sha256)) == (20, 64)
@@ -133,6 +147,14 @@ def test_a_loop_and_a_branch_that_the_data_decide(load: Imports, tmp_path: Path)
 def test_nested_loops_and_a_list_that_grows(load: Imports, tmp_path: Path) -> None:
     imported = load("greedy.pt", "x[batch,4]", "steps[]{i64}")
     samples = [{"x": rows(n, 2, 4), "steps": np.asarray(n)} for n in (1, 2, 5, 6)]
+    assert_reference(imported, tmp_path, samples)
+
+
+@pytest.mark.slow
+def test_a_loop_over_recurrent_cells(load: Imports, tmp_path: Path) -> None:
+    """Operators that the exporter lacks: the cells, and the check of their inputs' rank."""
+    imported = load("cells.pt", "x[batch,4]", "steps[]")
+    samples = [{"x": rows(n, 2, 4), "steps": np.asarray(n)} for n in (0, 1, 4)]
     assert_reference(imported, tmp_path, samples)
 
 

@@ -61,6 +61,27 @@ class Greedy(nn.Module):
         return torch.stack(states)
 
 
+class Cells(nn.Module):
+    """Every recurrent cell in a loop, with and without bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTMCell(4, 5)
+        self.gru = nn.GRUCell(5, 6, bias=False)
+        self.tanh = nn.RNNCell(4, 4)
+        self.relu = nn.RNNCell(6, 3, nonlinearity="relu")
+
+    def forward(self, x, steps: int):
+        hidden, cell = torch.zeros(x.size(0), 5), torch.ones(x.size(0), 5)
+        gated, rectified = torch.ones(x.size(0), 6), torch.ones(x.size(0), 3)
+        for _ in range(steps):
+            hidden, cell = self.lstm(x, (hidden, cell))
+            x = self.tanh(x, x)
+            gated = self.gru(hidden, gated)
+            rectified = self.relu(gated, rectified)
+        return hidden, cell, x, gated, rectified
+
+
 class Point(NamedTuple):
     left: Tensor
     right: Tensor
@@ -80,6 +101,11 @@ class Shapes(nn.Module):
         if mask is not None:
             total = total * mask
         return {"total": total, "first part": parts[0]}
+
+
+class Plain(nn.Module):
+    def forward(self, x):
+        return torch.relu(x)
 
 
 class Pair(nn.Module):
@@ -127,7 +153,7 @@ def main(folder: Path) -> None:
     torch.jit.freeze(torch.jit.script(Cnn().eval())).save(folder / "frozen.ts")
     noisy = torch.jit.trace(Cnn().train(), image, check_trace=False)
     noisy.save(folder / "traced_in_training.pt")
-    scripted = [Loop, Search, Greedy, Shapes, Pair, Rich, Bessel, Counting, Tree]
+    scripted = [Loop, Search, Greedy, Cells, Shapes, Plain, Pair, Rich, Bessel, Counting, Tree]
     for module in scripted:
         torch.jit.script(module().eval()).save(folder / f"{module.__name__.lower()}.pt")
 

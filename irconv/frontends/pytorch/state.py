@@ -6,7 +6,7 @@ This module needs PyTorch and is imported in the worker process only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from irconv.frontends.pytorch.factory import first_line, user_line
 __all__ = ["fill", "read_state", "unpickle_module"]
 
 _WHERE = "frontend pytorch"
-_SHOWN = 8
+_SHOWN = 5
 
 
 def read_state(path: Path, entry: str) -> Mapping[str, torch.Tensor]:
@@ -77,13 +77,14 @@ def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], target: str
             where=_WHERE,
             hint="build the module with the configuration that the weights were trained with",
         ) from error
-    problems = [
-        *(f"{name!r} is missing in the file" for name in result.missing_keys),
-        *(f"{name!r} is in the file, but not in the module" for name in result.unexpected_keys),
-    ]
-    if problems:
+    lists = (
+        [f"{name!r} is missing in the file" for name in result.missing_keys],
+        [f"{name!r} is in the file, but not in the module" for name in result.unexpected_keys],
+    )
+    if any(lists):
+        problems = "\n".join(_listed(lines) for lines in lists if lines)
         raise InputError(
-            f"the weights do not fit {target}:\n{_listed(problems)}",
+            f"the weights do not fit {target}:\n{problems}",
             where=_WHERE,
             hint="give the class that the weights were saved from, or a factory that builds it",
         )
@@ -95,8 +96,7 @@ def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], target: str
     return sorted(text.replace("torch.", "") for text in converted)
 
 
-def _listed(lines: Iterable[str]) -> str:
-    every = list(lines)
+def _listed(every: Sequence[str]) -> str:
     more = [f"and {len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
     return "\n".join(f"  - {line}" for line in (*every[:_SHOWN], *more))
 

@@ -106,7 +106,7 @@ def way_out(found: WeightsFile) -> str:
             "save its state_dict() by torch.save and name its class, or re-run with --trust if "
             "you made this file or know who did"
         )
-    options = 'module="package.module:Class"'
+    options = "module=package.module:Class"
     if found.entries:
         options += f",entry={found.entries[0]}"
     return (

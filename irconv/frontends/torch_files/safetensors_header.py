@@ -39,7 +39,7 @@ def read_header(stream: IO[bytes]) -> dict[str, TensorFacts]:
     try:
         header = json.loads(stream.read(length).decode("utf-8"))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        tensors = {name: _tensor(entry) for name, entry in entries.items()}
+        tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
         places = sorted((entry["data_offsets"], name) for name, entry in entries.items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(f"its header is of another form: {error!r}") from error
@@ -58,7 +58,7 @@ def read_header(stream: IO[bytes]) -> dict[str, TensorFacts]:
     return tensors
 
 
-def _tensor(entry: Any) -> TensorFacts:
+def _tensor(name: str, entry: Any) -> TensorFacts:
     dtype = _DTYPES[entry["dtype"]]
     shape = tuple(entry["shape"])
     if not all(type(dim) is int and dim >= 0 for dim in (*shape, *entry["data_offsets"])):
@@ -68,7 +68,7 @@ def _tensor(entry: Any) -> TensorFacts:
     for dim in reversed(shape):
         strides.insert(0, step)
         step *= dim
-    return TensorFacts(dtype, shape, tuple(strides), 0, "")
+    return TensorFacts(dtype, shape, tuple(strides), 0, name)
 
 
 def _broken(reason: str) -> InputError:
