@@ -15,30 +15,36 @@ from irconv.worker import Worker, WorkerLimits
 
 
 @pytest.fixture(scope="session")
-def exported_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_programs(write_models: Callable[[str], Path]) -> Path:
     """A folder with the ``.pt2`` and weight files that ``pytorch_models.py`` writes."""
-    return written_by("pytorch_models.py", tmp_path_factory)
+    return write_models("pytorch_models.py")
 
 
 @pytest.fixture(scope="session")
-def script_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def script_archives(write_models: Callable[[str], Path]) -> Path:
     """A folder with the TorchScript archives that ``torchscript_models.py`` writes."""
-    return written_by("torchscript_models.py", tmp_path_factory)
+    return write_models("torchscript_models.py")
 
 
-def written_by(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("PyTorch is not installed")
-    folder = tmp_path_factory.mktemp(Path(name).stem)
-    script = Path(__file__).with_name(name)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+@pytest.fixture(scope="session")
+def write_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return what runs a script of this folder and returns the folder that it writes to."""
+
+    def write(name: str) -> Path:
+        if importlib.util.find_spec("torch") is None:
+            pytest.skip("PyTorch is not installed")
+        folder = tmp_path_factory.mktemp(Path(name).stem)
+        script = Path(__file__).with_name(name)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(script), str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return write
 
 
 class SharedWorker:

@@ -30,6 +30,10 @@ _BOILERPLATE = re.compile(
     r"|The following call|File \"|Set TORCH|\(Refer"
 )
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_SUGGESTED = re.compile(r"^\s*\w+ = Dim\('(\w+)'(?:, min=(\d+))?(?:, max=(\d+))?\)", re.MULTILINE)
+_FIXED = re.compile(r"^\s*(\w+) = (\d+)\s*$", re.MULTILINE)
+_LARGEST = 4096
+"""The end of a suggested range that has none."""
 _MISSING_OP = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)', overload='(\w+)'")
 
 
@@ -47,10 +51,20 @@ def trace(source: Source) -> torch.export.ExportedProgram:
         raise InputError(
             f"torch.export cannot trace the module: {_reason(error)}",
             where=user_line(error),
-            hint="make the code independent of tensor values (torch.where, torch.cond, "
+            hint=_suggested_ranges(error)
+            or "make the code independent of tensor values (torch.where, torch.cond, "
             "torch._check), or state fewer free dimensions; torch.export.draft_export lists "
             "every obstacle",
         ) from error
+
+
+def _suggested_ranges(error: BaseException) -> str:
+    """Return the ranges of dimensions that PyTorch suggests, as options of the command line."""
+    found = _SUGGESTED.findall(_ANSI.sub("", str(error)))
+    ranges = [f"{name}={low or 1}..{high or _LARGEST}" for name, low, high in found]
+    fixed = [f"{name}={size}" for name, size in _FIXED.findall(_ANSI.sub("", str(error)))]
+    options = " ".join(f"--shape {text}" for text in (*ranges, *fixed))
+    return f"the code asks for these ranges: {options}" if options else ""
 
 
 def _reason(error: BaseException) -> str:
