@@ -53,8 +53,9 @@ def trace(source: Source) -> torch.export.ExportedProgram:
             where=user_line(error),
             hint=_suggested_ranges(error)
             or "make the code independent of tensor values (torch.where, torch.cond, "
-            "torch._check), or state fewer free dimensions; torch.export.draft_export lists "
-            "every obstacle",
+            "torch._check), or state fewer free dimensions; or give "
+            "torch.jit.save(torch.jit.script(module), 'x.pt'): its branches and loops become If "
+            "and Loop",
         ) from error
 
 
