@@ -10,6 +10,7 @@ This module needs PyTorch and is imported in the worker process only.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,12 +94,7 @@ def write_by_script(
     folder = path.parent / "script"
     folder.mkdir()
     written = folder / "model.onnx"
-    examples = call.keywords(call.examples()) if call.plain else None
-    arguments = (
-        tuple(examples.values())
-        if examples is not None
-        else tuple(leaf.example.item() if leaf.scalar else leaf.example for leaf in call.inputs)
-    )
+    arguments = tuple(leaf.example.item() if leaf.scalar else leaf.example for leaf in call.inputs)
     register_symbolics()
     try:
         with torch.jit.optimized_execution(False):
@@ -119,6 +115,7 @@ def write_by_script(
     _forget_shapes(model)
     strip(model)
     save_model(model, path, inline_limit=INLINE_LIMIT)
+    shutil.rmtree(folder)
 
 
 def _dynamic_axes(call: ScriptCall) -> dict[str, dict[int, str]]:

@@ -162,6 +162,8 @@ class TorchScriptFrontend(Frontend):
                 for name, bounds in request.shapes.items()
             },
         )
+        if path.parent == request.directory:
+            path.unlink()
         folder = request.directory / "onnx"
         folder.mkdir()
         written = folder / "model.onnx"
