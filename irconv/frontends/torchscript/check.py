@@ -8,7 +8,9 @@ verifier judges the artifact by the model's own noise later.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +18,40 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from irconv.errors import BackendError, InputError, IrconvError
+from irconv.errors import BackendError, InputError, IrconvError, UnsupportedError
+from irconv.graph.serialize import save_model
+from irconv.passes.fit_onnxruntime import fitted
 from irconv.runtime.base import Array, Feeds, Runner, Value
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.shapes import DimRange
 from irconv.verify.inputs import sample_plans
 from irconv.verify.metrics import OutputMetrics, compare_outputs
 
-__all__ = ["differences"]
+__all__ = ["Check", "check_export"]
 
 _SAMPLES = 2
 _LARGEST = 8
 """Dimensions are checked up to this size, or at their least, as a graph is no other one above."""
 
 
-def differences(
+@dataclass(frozen=True)
+class Check:
+    """How an exported graph compares with its module.
+
+    Attributes:
+        problems: Where the two differ, in words.
+        outputs: What the module gave, sample by sample.
+        note: Why nothing was compared, where ONNX Runtime cannot run the graph; else empty.
+    """
+
+    problems: tuple[str, ...]
+    outputs: Sequence[Mapping[str, Value]]
+    note: str = ""
+
+
+def check_export(
     path: Path, module: Runner, example: Feeds, shapes: Mapping[str, DimRange]
-) -> tuple[list[str], list[dict[str, Value]]]:
+) -> Check:
     """Run an ONNX file and the module on the example and on generated inputs.
 
     Args:
@@ -40,22 +59,36 @@ def differences(
         module: The module.
         example: Inputs that the module is known to take.
         shapes: Ranges of named dimensions.
-
-    Returns:
-        Where the two differ, in words, and the outputs of the module.
     """
     samples, wanted = _samples(path, module, example, shapes)
     try:
-        with OnnxRuntimeRunner(path, optimize=False) as runner:
+        with _open(path) as runner:
             found = [runner.run(sample) for sample in samples]
+    except UnsupportedError as error:
+        reason = error.diagnostics[0].reason
+        return Check((), wanted, f"the export could not be checked here: {reason}")
     except IrconvError as error:
-        return [error.what], wanted
+        return Check((error.what,), wanted)
     metrics = compare_outputs(wanted, found)
     problems = {
         name: _difference(measured, [np.asarray(outputs[name]) for outputs in wanted])
         for name, measured in metrics.items()
     }
-    return [f"output {name!r} {problem}" for name, problem in problems.items() if problem], wanted
+    told = tuple(f"output {name!r} {problem}" for name, problem in problems.items() if problem)
+    return Check(told, wanted)
+
+
+def _open(path: Path) -> OnnxRuntimeRunner:
+    """Open a file; one that lacks kernels is opened in a form that means the same."""
+    try:
+        return OnnxRuntimeRunner(path, optimize=False)
+    except UnsupportedError:
+        other = fitted(ir.load(path))
+        if other is None:
+            raise
+        with tempfile.TemporaryDirectory(prefix="irconv-check-") as folder:
+            save_model(other, Path(folder, "model.onnx"))
+            return OnnxRuntimeRunner(Path(folder, "model.onnx"), optimize=False)
 
 
 def _samples(

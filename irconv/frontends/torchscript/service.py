@@ -14,7 +14,7 @@ import torch
 from irconv.errors import Diagnostic, InputError, UnsupportedError
 from irconv.frontends.pytorch.tensors import state_digest, to_array
 from irconv.frontends.torchscript.call import ScriptCall, bind_inputs
-from irconv.frontends.torchscript.check import differences
+from irconv.frontends.torchscript.check import Check, check_export
 from irconv.frontends.torchscript.export import (
     RouteError,
     flat_module,
@@ -123,7 +123,7 @@ class TorchScriptService(RunnerService):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     self._writer(name)(flat, target, opset)
-                outputs = self._checked(target)
+                check = self._checked(target)
             except RouteError as refusal:
                 refusals += [_by_route(name, diagnostic) for diagnostic in refusal.diagnostics]
                 _clear(target.parent)
@@ -131,7 +131,8 @@ class TorchScriptService(RunnerService):
             self._check_unchanged()
             notes = [*self._notes, f"exported by {_ROUTES[name]}"]
             notes += [f"the other way did not do: {refusal}" for refusal in refusals]
-            return {"ranks": _ranks(outputs), "notes": notes}
+            notes += [check.note] if check.note else []
+            return {"ranks": _ranks(check.outputs), "notes": notes}
         hint = "" if self._keeps_state else _CHANGES_STATE
         raise UnsupportedError("onnx", refusals, where=_WHERE, hint=hint)
 
@@ -144,13 +145,13 @@ class TorchScriptService(RunnerService):
 
         return by_script if route == "script" else by_program
 
-    def _checked(self, path: Path) -> list[dict[str, Value]]:
+    def _checked(self, path: Path) -> Check:
         example = {name: to_array(value) for name, value in self._call.examples().items()}
-        problems, outputs = differences(path, self.runner, example, self._shapes)
-        if problems:
-            reason = "what it writes is not the module: " + "; ".join(problems)
+        check = check_export(path, self.runner, example, self._shapes)
+        if check.problems:
+            reason = "what it writes is not the module: " + "; ".join(check.problems)
             raise RouteError([Diagnostic("EXPORT_WRONG", reason)])
-        return outputs
+        return check
 
     def _check_unchanged(self) -> None:
         if self._state() != self._digest:
