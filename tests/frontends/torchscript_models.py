@@ -153,6 +153,11 @@ def main(folder: Path) -> None:
     torch.jit.freeze(torch.jit.script(Cnn().eval())).save(folder / "frozen.ts")
     noisy = torch.jit.trace(Cnn().train(), image, check_trace=False)
     noisy.save(folder / "traced_in_training.pt")
+    brain, numbers = nn.Linear(8, 5).bfloat16(), torch.rand(2, 8).bfloat16()
+    torch.jit.trace(brain.eval(), numbers).save(folder / "brain.pt")
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    torch.jit.script(encoder).save(folder / "encoder.pt")
     scripted = [Loop, Search, Greedy, Cells, Shapes, Plain, Pair, Rich, Bessel, Counting, Tree]
     for module in scripted:
         torch.jit.script(module().eval()).save(folder / f"{module.__name__.lower()}.pt")

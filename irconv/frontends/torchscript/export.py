@@ -1,8 +1,9 @@
-"""The two ways from a script module to ONNX.
+"""The ways from a script module to ONNX.
 
 ``script``: PyTorch's TorchScript exporter, which knows control flow and rewrites the module's
 graph. ``program``: the module becomes an exported program, which the newer exporter writes; it
-knows more operators, but neither loops nor numbers as inputs.
+knows more operators, but neither loops nor numbers as inputs. ``trace``: the same of the
+operators that the module calls on the example, where sizes and data decide nothing.
 
 This module needs PyTorch and is imported in the worker process only.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from torch._export.converter import TS2EPConverter
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
 from irconv.frontends.pytorch.export import INLINE_LIMIT, strip, to_onnx
@@ -35,6 +37,7 @@ from irconv.shapes import DimRange, InputSpec
 __all__ = ["RouteError", "flat_module", "write_by_program", "write_by_script"]
 
 _WAY_OUT = "write that line with other operators, or give the module by --trust module:factory"
+_FIXED_WAY_OUT = "give every dimension a size in --input"
 _PLACES = 3
 _OPERATOR = re.compile(
     r"(?:exporting the operator|onnx export of operator|onnx export failed on|failed for node)"
@@ -154,8 +157,20 @@ def write_by_program(
     path: Path,
     opset: int,
     shapes: Mapping[str, DimRange],
+    *,
+    traced: bool = False,
 ) -> None:
     """Write a flat module as ONNX by way of an exported program.
+
+    Args:
+        module: The flat module.
+        call: How it is called.
+        outputs: Its outputs.
+        path: The file to write.
+        opset: The opset to write.
+        shapes: Ranges of named dimensions.
+        traced: Whether to record what the module calls on the examples, instead of converting
+            its code.
 
     Raises:
         RouteError: If it cannot.
@@ -163,12 +178,16 @@ def write_by_program(
     if any(leaf.scalar for leaf in call.inputs):
         reason = "an exported program takes no numbers as inputs"
         raise RouteError([Diagnostic("NUMBER_INPUT", reason)])
+    free = sorted({dim for leaf in call.inputs for dim in leaf.dims if isinstance(dim, str)})
+    if traced and free:
+        reason = f"a trace would fix the free dimensions {', '.join(free)}"
+        raise RouteError([Diagnostic("DYNAMIC_DIM", reason, way_out=_FIXED_WAY_OUT)])
     graph = module.inlined_graph
     examples = tuple(leaf.example for leaf in call.inputs)
+    convert = _by_trace if traced else _by_converter
     try:
-        converted = TS2EPConverter(module, examples).convert().module()
         program = torch.export.export(
-            converted, examples, dynamic_shapes=_dynamic_shapes(call, shapes)
+            convert(module, examples), examples, dynamic_shapes=_dynamic_shapes(call, shapes)
         )
         signature = read_signature(program)
         names = [leaf.name for leaf in call.inputs]
@@ -189,6 +208,20 @@ def write_by_program(
         raise RouteError([Diagnostic("EXPORT_FAILED", error.what)]) from error
     except Exception as error:
         raise RouteError(_refusals(error, graph)) from error
+
+
+def _by_converter(module: Any, examples: tuple[torch.Tensor, ...]) -> torch.nn.Module:
+    """Convert the code of a module, operator by operator."""
+    return TS2EPConverter(module, examples).convert().module()
+
+
+def _by_trace(module: Any, examples: tuple[torch.Tensor, ...]) -> torch.nn.Module:
+    """Record the operators that a module calls on the examples.
+
+    Where data decide on a branch or a loop, PyTorch refuses; sizes become constants.
+    """
+    with torch.jit.optimized_execution(False):
+        return make_fx(lambda *tensors: module(*tensors))(*examples)
 
 
 def _dynamic_shapes(call: ScriptCall, shapes: Mapping[str, DimRange]) -> tuple[Any, ...] | None:

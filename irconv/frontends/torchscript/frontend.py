@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchScriptFrontend"]
 
 _WHERE = "frontend torchscript"
-_ROUTES = ("auto", "script", "program")
+_ROUTES = ("auto", "script", "program", "trace")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class TorchScriptFrontend(Frontend):
         opset: Opset to export at.
         route: How the module becomes ONNX: ``script`` by PyTorch's TorchScript exporter, which
             knows loops and branches; ``program`` by way of an exported program, which knows
-            more operators; ``auto`` by the first of the two that gives the module's outputs.
+            more operators; ``trace`` by the operators that it calls on the example, where
+            neither data nor free dimensions decide which; ``auto`` by the first of them that
+            gives the module's outputs.
     """
 
     name: ClassVar[str] = "torchscript"
@@ -106,9 +108,10 @@ class TorchScriptFrontend(Frontend):
             return ["it has no method forward and cannot be imported"]
         first = {
             "auto": "by PyTorch's TorchScript exporter, and if that does not do, by way of an "
-            "exported program",
+            "exported program or of a trace",
             "script": "by PyTorch's TorchScript exporter",
             "program": "by way of an exported program",
+            "trace": "by way of a trace",
         }[self.route]
         plan = [f"it would become ONNX {first}"]
         needed = [argument for argument in archive.signature.arguments if argument.needs_flag]

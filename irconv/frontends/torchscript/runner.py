@@ -22,6 +22,7 @@ from irconv.runtime.base import Feeds, Runner, Value
 __all__ = ["ScriptRunner", "call_module", "script_line", "script_reason"]
 
 _SCRIPTED = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+))?')
+_NO_REASON = "it fails without a reason, as where data decide on a branch that is to be traced"
 _TRACED = re.compile(r"^(\S.*)\((\d+)\): (\S+)$", re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ def script_reason(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     if "Traceback of TorchScript" in text:
-        return next((line for line in reversed(lines) if "Error: " in line), lines[-1])
+        return next((line for line in reversed(lines) if "Error: " in line), _NO_REASON)
     return lines[0]
 
 

@@ -38,6 +38,7 @@ _WHERE = "frontend torchscript"
 _ROUTES = {
     "script": "PyTorch's TorchScript exporter",
     "program": "an exported program and PyTorch's newer exporter",
+    "trace": "a trace at the example's sizes and PyTorch's newer exporter",
 }
 _CHANGES_STATE = (
     "a call changes the module's buffers or attributes, which a compiled model does not keep: "
@@ -105,7 +106,7 @@ class TorchScriptService(RunnerService):
         Args:
             path: The ``.onnx`` file to write, in a folder for nothing else.
             opset: The opset to write.
-            route: ``script``, ``program``, or ``auto`` for the one after the other.
+            route: ``script``, ``program``, ``trace``, or ``auto`` for one after the other.
 
         Returns:
             ``ranks`` of the outputs, and ``notes``.
@@ -130,7 +131,7 @@ class TorchScriptService(RunnerService):
                 continue
             self._check_unchanged()
             notes = [*self._notes, f"exported by {_ROUTES[name]}"]
-            notes += [f"the other way did not do: {refusal}" for refusal in refusals]
+            notes += [f"another way did not do: {refusal}" for refusal in refusals]
             notes += [check.note] if check.note else []
             return {"ranks": _ranks(check.outputs), "notes": notes}
         hint = "" if self._keeps_state else _CHANGES_STATE
@@ -141,7 +142,10 @@ class TorchScriptService(RunnerService):
             write_by_script(flat, self._call, self._outputs, path, opset)
 
         def by_program(flat: Any, path: Path, opset: int) -> None:
-            write_by_program(flat, self._call, self._outputs, path, opset, self._shapes)
+            traced = route == "trace"
+            write_by_program(
+                flat, self._call, self._outputs, path, opset, self._shapes, traced=traced
+            )
 
         return by_script if route == "script" else by_program
 
