@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import nn
 from torch.export import Dim
@@ -61,6 +62,14 @@ class Plus(nn.Module):
 
     def forward(self, x):
         return self.linear(x) + self.shift * torch.tensor([1.0, 2.0, 3.0])
+
+
+class Wide(Plus):
+    """Weights of the names of its base, but not of the shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 5)
 
 
 class Branching(nn.Module):
@@ -164,8 +173,22 @@ def main(folder: Path) -> None:
     torch.export.save(words, folder / "words.pt2")
     training = torch.export.export(Cnn().train(), (torch.rand(2, 3, 8, 8),))
     torch.export.save(training, folder / "training.pt2")
-    torch.save(Plus().state_dict(), folder / "weights.pt")
+    write_weights(sys.modules["pytorch_models"].Plus(), folder)
+
+
+def write_weights(module: nn.Module, folder: Path) -> None:
+    """Write the weights of a module in every form."""
+    state = module.state_dict()
+    torch.save(state, folder / "weights.pt")
+    safetensors.torch.save_file(state, folder / "weights.safetensors")
+    torch.save({"model": state, "epoch": 3}, folder / "checkpoint.pth")
+    torch.save({name: tensor.half() for name, tensor in state.items()}, folder / "half.pt")
+    torch.save(state, folder / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save([torch.ones(3)], folder / "tensor.pt")
+    torch.save(module, folder / "module.pt")
 
 
 if __name__ == "__main__":
+    import pytorch_models  # noqa: F401 - what is pickled must be importable by its module's name
+
     main(Path(sys.argv[1]))

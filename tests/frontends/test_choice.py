@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import onnx
 import pytest
@@ -67,3 +68,25 @@ def test_a_missing_framework_may_be_in_another_environment(tmp_path: Path) -> No
         "--frontend-python"
     )
     Absent().require(ImportRequest(tmp_path, WorkerLimits(1.0, python="elsewhere/bin/python")))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04 and no more", "none that PyTorch writes"),
+        (b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00trueR.", "no file that PyTorch writes"),
+        (b"", "no file that PyTorch writes"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.ts"])
+def test_a_wrong_file_for_pytorch_ends_with_exit_code_2(
+    irconv_cli: Callable[..., Any], tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    for arguments in (("inspect", path), ("compile", path, "--target", "onnx", "--trust")):
+        outcome = irconv_cli(*arguments)
+        assert outcome.code == 2
+        assert words in outcome.err
+        assert "next:" in outcome.err
+        assert "Traceback" not in outcome.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Imports:
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Imports]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     imports = Imports(tmp_path)
     yield imports
     for imported in imports.opened:
@@ -222,17 +223,6 @@ def test_a_factory_needs_trust(load: Imports) -> None:
         load("pytorch_models:cnn")
     assert "--trust" in caught.value.hint
     assert "pytorch_models" not in sys.modules
-
-
-@pytest.mark.parametrize("name", ["weights.pt", "weights.pth"])
-def test_weights_alone_are_explained(load: Imports, exported_programs: Path, name: str) -> None:
-    frontend = PytorchFrontend()
-    assert frontend.recognizes(name)
-    with pytest.raises(InputError, match="holds weights") as caught:
-        load(str(exported_programs / name))
-    assert "torch.export.save" in caught.value.hint
-    with pytest.raises(InputError, match="holds weights"):
-        frontend.inspect(name)
 
 
 def test_a_file_that_is_not_there(load: Imports, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from irconv.errors import InputError
 from irconv.frontends.pytorch import PytorchFrontend
 from irconv.frontends.pytorch.archive import read_program_archive
-from irconv.frontends.pytorch.pickle_scan import dangers_of_pickle
 from irconv.frontends.pytorch.program import dangers_of_program
+from irconv.frontends.torch_files.pickle_scan import dangers_of_pickle
 
 
 def refusal(content: bytes) -> InputError:

@@ -6,6 +6,7 @@ One worker serves all tests, as importing PyTorch takes seconds.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         service = "irconv.frontends.pytorch.service:PytorchService"
         with Worker(service, limits=WorkerLimits(seconds=240), label="pytorch") as started:
             yield started
@@ -64,7 +65,7 @@ def export(worker: Worker, folder: Path) -> Any:
         ("pytorch_models:NOTHING", (), "not a function", "frontend pytorch"),
         ("pytorch_models:absent", (), "has no 'absent'", "frontend pytorch"),
         ("no_such_module:make", (), "cannot be imported", "frontend pytorch"),
-        ("pytorch_models:cnn", (), "no example inputs", "--input"),
+        ("pytorch_models:cnn", (), "without example inputs", "--input"),
         ("pytorch_models:cnn", ("y[1,3,8,8]",), "no argument 'y'", "--input y"),
         ("pytorch_models:cnn", ("x[1,?,8,8]",), "open dimension", "--input x"),
         ("pytorch_models:words", ("ids[1]",), "does not fit the example", "--input ids"),

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.pickle_scan import copy_tensor_file
 from irconv.frontends.pytorch.program import dangers_of_program, parse_json
-from irconv.frontends.pytorch.zip_structure import (
+from irconv.frontends.torch_files.pickle_scan import copy_tensor_file
+from irconv.frontends.torch_files.zip_structure import (
     copy_member,
     open_zip,
     read_member,

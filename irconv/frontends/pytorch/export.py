@@ -19,16 +19,21 @@ from irconv.frontends.pytorch.signature import Signature
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_graphs
 
-__all__ = ["changed_buffers", "check_inference", "to_onnx", "trace"]
+__all__ = ["INLINE_LIMIT", "changed_buffers", "check_inference", "strip", "to_onnx", "trace"]
 
 _WHERE = "frontend pytorch"
-_INLINE_LIMIT = 1 << 20
+INLINE_LIMIT = 1 << 20
+"""Weights of more bytes go beside the file."""
 _MESSAGE_LINES = 6
 _BOILERPLATE = re.compile(
     r"For (?:more|extended|C\+\+)|If you suspect|Caused by:|The error above|consider using data"
     r"|The following call|File \"|Set TORCH|\(Refer"
 )
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_SUGGESTED = re.compile(r"^\s*\w+ = Dim\('(\w+)'(?:, min=(\d+))?(?:, max=(\d+))?\)", re.MULTILINE)
+_FIXED = re.compile(r"^\s*(\w+) = (\d+)\s*$", re.MULTILINE)
+_LARGEST = 4096
+"""The end of a suggested range that has none."""
 _MISSING_OP = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)', overload='(\w+)'")
 
 
@@ -46,10 +51,21 @@ def trace(source: Source) -> torch.export.ExportedProgram:
         raise InputError(
             f"torch.export cannot trace the module: {_reason(error)}",
             where=user_line(error),
-            hint="make the code independent of tensor values (torch.where, torch.cond, "
-            "torch._check), or state fewer free dimensions; torch.export.draft_export lists "
-            "every obstacle",
+            hint=_suggested_ranges(error)
+            or "make the code independent of tensor values (torch.where, torch.cond, "
+            "torch._check), or state fewer free dimensions; or give "
+            "torch.jit.save(torch.jit.script(module), 'x.pt'): its branches and loops become If "
+            "and Loop",
         ) from error
+
+
+def _suggested_ranges(error: BaseException) -> str:
+    """Return the ranges of dimensions that PyTorch suggests, as options of the command line."""
+    found = _SUGGESTED.findall(_ANSI.sub("", str(error)))
+    ranges = [f"{name}={low or 1}..{high or _LARGEST}" for name, low, high in found]
+    fixed = [f"{name}={size}" for name, size in _FIXED.findall(_ANSI.sub("", str(error)))]
+    options = " ".join(f"--shape {text}" for text in (*ranges, *fixed))
+    return f"the code asks for these ranges: {options}" if options else ""
 
 
 def _reason(error: BaseException) -> str:
@@ -156,8 +172,8 @@ def to_onnx(
     model = exported.model
     _name_interface(model, signature)
     _name_dimensions(model, dimensions)
-    _strip(model)
-    save_model(model, path, inline_limit=_INLINE_LIMIT)
+    strip(model)
+    save_model(model, path, inline_limit=INLINE_LIMIT)
     return int(model.opset_imports[""])
 
 
@@ -280,7 +296,7 @@ def _name_dimensions(model: ir.Model, dimensions: Mapping[str, str]) -> None:
         value.shape = ir.Shape([dim if isinstance(dim, (int, str)) else None for dim in dims])
 
 
-def _strip(model: ir.Model) -> None:
+def strip(model: ir.Model) -> None:
     """Remove what tells of the machine: stack traces and paths of the user's code."""
     model.metadata_props.clear()
     for graph in all_graphs(model):

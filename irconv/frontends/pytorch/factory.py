@@ -23,7 +23,7 @@ from irconv.errors import InputError
 from irconv.frontends.pytorch.signature import path_name
 from irconv.shapes import DimRange, InputSpec
 
-__all__ = ["Source", "call_factory", "first_line", "prepare", "user_line"]
+__all__ = ["Source", "call_factory", "example_size", "first_line", "prepare", "user_line"]
 
 _WHERE = "frontend pytorch"
 _EXAMPLE_SIZE = 4
@@ -153,18 +153,25 @@ def _wrong(target: str, what: str) -> InputError:
     )
 
 
-def prepare(target: str, stated: Sequence[InputSpec], shapes: Mapping[str, DimRange]) -> Source:
-    """Build the module by its factory, and its example inputs and free dimensions.
+def prepare(
+    module: torch.nn.Module,
+    args: tuple[Any, ...] | None,
+    kwargs: dict[str, Any],
+    stated: Sequence[InputSpec],
+    shapes: Mapping[str, DimRange],
+) -> Source:
+    """Set a module to evaluation, and find its example inputs and free dimensions.
 
     Args:
-        target: ``package.module:factory``.
+        module: The module.
+        args: Example inputs; None where there are none.
+        kwargs: Example inputs by keyword.
         stated: Inputs of ``--input``; a named dimension is free.
         shapes: Ranges of named dimensions.
 
     Raises:
-        InputError: If the factory fails, or the inputs do not fit the module.
+        InputError: If the inputs do not fit the module.
     """
-    module, args, kwargs = call_factory(target)
     notes: list[str] = []
     training = sum(1 for part in module.modules() if part.training)
     module.eval()
@@ -192,7 +199,7 @@ def _zeros(
     parameters = inspect.signature(module.forward).parameters
     if not stated:
         raise InputError(
-            "the factory gives no example inputs, and none are stated",
+            "the module comes without example inputs, and none are stated",
             where="--input",
             hint="state each input, for example "
             + " ".join(f"--input '{name}[batch,3,224,224]{{f32}}'" for name in [*parameters][:1]),
@@ -226,10 +233,11 @@ def _zero(spec: InputSpec, shapes: Mapping[str, DimRange]) -> torch.Tensor:
         raise InputError(
             f"PyTorch has no dtype {spec.dtype!r}", where=f"--input {spec.name}", hint="use f32"
         )
-    return torch.zeros([_size(dim, shapes) for dim in spec.dims], dtype=dtype)
+    return torch.zeros([example_size(dim, shapes) for dim in spec.dims], dtype=dtype)
 
 
-def _size(dim: int | str | None, shapes: Mapping[str, DimRange]) -> int:
+def example_size(dim: int | str | None, shapes: Mapping[str, DimRange]) -> int:
+    """Return the size of a dimension to trace with: no 0 or 1 where it is free."""
     if isinstance(dim, int):
         return dim
     bounds = shapes.get(str(dim))
@@ -337,4 +345,4 @@ class _Dims:
         bounds = self._shapes.get(name)
         if given >= 2 and (bounds is None or bounds.minimum <= given <= bounds.maximum):
             return given
-        return _size(name, self._shapes)
+        return example_size(name, self._shapes)

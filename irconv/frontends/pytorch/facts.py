@@ -1,30 +1,74 @@
-"""Describing a ``.pt2`` from its JSON alone, without PyTorch."""
+"""Describing a ``.pt2`` or a file of weights from its JSON or pickle, without PyTorch."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.archive import ITEM_BYTES, UNBOUNDED, ProgramArchive
+from irconv.frontends.pytorch.archive import (
+    ITEM_BYTES,
+    UNBOUNDED,
+    ProgramArchive,
+    read_program_archive,
+)
 from irconv.frontends.pytorch.names import free_name, leaf_name
+from irconv.frontends.pytorch.weights import read_weights, way_out
+from irconv.frontends.torch_files.tensor_facts import count_parameters
 
-__all__ = ["describe_archive"]
+__all__ = ["describe_program", "describe_weights"]
 
 _SYMBOL = re.compile(r"Symbol\('(\w+)'[^()]*\)")
 
 
-def describe_archive(archive: ProgramArchive) -> dict[str, Any]:
-    """Return JSON-ready facts about an exported program.
-
-    Args:
-        archive: A judged archive that holds no dangers.
+def describe_program(file: IO[bytes]) -> dict[str, Any]:
+    """Return JSON-ready facts about a ``.pt2``.
 
     Raises:
-        InputError: If the program's JSON is not of the form that the exporter writes.
+        InputError: If it is no exported program, or damaged.
     """
+    archive = read_program_archive(file)
+    facts: dict[str, Any] = {
+        "what": "an exported program",
+        "bytes": file.seek(0, 2),
+        "archive_version": archive.archive_version,
+        "pickles": list(archive.pickles),
+        "needs_trust": bool(archive.dangers),
+        "dangers": list(archive.dangers),
+        "notes": list(archive.notes),
+    }
+    return facts if archive.dangers else facts | _describe_graph(archive)
+
+
+def describe_weights(file: IO[bytes]) -> dict[str, Any]:
+    """Return JSON-ready facts about a file of weights, or of a pickled object.
+
+    Raises:
+        InputError: If it is none, or damaged.
+    """
+    found = read_weights(file)
+    facts: dict[str, Any] = {
+        "what": found.what,
+        "bytes": file.seek(0, 2),
+        "needs_trust": True,
+        "dangers": list(found.dangers),
+        "notes": [f"to import it, {way_out(found)}"],
+    }
+    if found.entries:
+        facts["state_dicts"] = list(found.entries)
+    if not found.dangers:
+        facts |= count_parameters(found.tensors.values())
+        facts["tensors"] = [
+            {"name": name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+            for name, tensor in found.tensors.items()
+        ]
+    return facts
+
+
+def _describe_graph(archive: ProgramArchive) -> dict[str, Any]:
+    """Return facts about the program of a judged archive without dangers."""
     program = archive.program
     try:
         graph = program["graph_module"]["graph"]

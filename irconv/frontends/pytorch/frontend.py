@@ -1,7 +1,8 @@
-"""The PyTorch frontend: exported programs (``.pt2``), and with trust ``module:factory``.
+"""The PyTorch frontend: exported programs (``.pt2``), and with trust modules and weights.
 
-PyTorch lives in a worker process. A ``.pt2`` is judged before PyTorch sees it, and PyTorch
-reads irconv's copy of what was judged; a factory is the user's own code and needs ``--trust``.
+PyTorch lives in a worker process. A file is judged before PyTorch sees it, and PyTorch reads
+irconv's copy of what was judged; a factory, the class that weights belong to and a pickled
+module are code and need ``--trust``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["PytorchFrontend"]
 
 _WHERE = "frontend pytorch"
 _FACTORY = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W\d]\w*")
-_WEIGHT_SUFFIXES = (".pt", ".pth")
+_WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 _INSTALL = "pip install 'irconv[pytorch]'"
 
 
@@ -38,22 +39,37 @@ class PytorchFrontend(Frontend):
     Attributes:
         opset: Opset to export at. PyTorch's own default is 20; from 23 on its exporter writes
             operators, such as Attention, that few targets read.
+        module: Where the source is a file of weights, the ``package.module:Class`` (or factory)
+            that builds the module without arguments.
+        entry: Where that file is a checkpoint, the key under which the state dict stands.
     """
 
     name: ClassVar[str] = "pytorch"
-    summary: ClassVar[str] = "PyTorch exported programs, and with --trust module:factory"
-    suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
+    summary: ClassVar[str] = (
+        "PyTorch exported programs; with --trust module:factory, and weights of a module"
+    )
+    suffixes: ClassVar[tuple[str, ...]] = (".pt2", *_WEIGHT_SUFFIXES)
 
     opset: int = 20
+    module: str = ""
+    entry: str = ""
 
     def __post_init__(self) -> None:
+        if self.module and not _FACTORY.fullmatch(self.module):
+            raise ValueError(f"module must be package.module:Class, not {self.module!r}")
         if not 18 <= self.opset <= 23:
             raise ValueError(f"opset must be from 18 to 23, not {self.opset}")
 
     def recognizes(self, source: str) -> bool:
-        """Say yes to ``.pt2``, ``module:factory``, and ``.pt`` and ``.pth`` to explain them."""
-        suffix = Path(source).suffix.lower()
-        return suffix in (*self.suffixes, *_WEIGHT_SUFFIXES) or _is_factory(source)
+        """Say yes to ``module:factory``, and to files by what is in them or by their suffix."""
+        from irconv.frontends.torch_files.kind import FileKind, kind_of_path
+
+        if _is_factory(source):
+            return True
+        kind = kind_of_path(source)
+        if kind in (None, FileKind.ZIP, FileKind.OTHER):
+            return Path(source).suffix.lower() in self.suffixes
+        return kind is not FileKind.SCRIPT
 
     def available(self) -> Availability:
         """Say whether PyTorch is installed, without importing it."""
@@ -69,21 +85,11 @@ class PytorchFrontend(Frontend):
                 "needs_trust": True,
                 "notes": [f"{source} is code; looking inside would run it, so it needs --trust"],
             }
-        from irconv.frontends.pytorch.archive import read_program_archive
-        from irconv.frontends.pytorch.facts import describe_archive
+        from irconv.frontends.pytorch.facts import describe_program, describe_weights
 
         with _open(source) as file:
-            archive = read_program_archive(file)
-            facts: dict[str, Any] = {
-                "frontend": self.name,
-                "bytes": file.seek(0, 2),
-                "archive_version": archive.archive_version,
-                "pickles": list(archive.pickles),
-                "needs_trust": bool(archive.dangers),
-                "dangers": list(archive.dangers),
-                "notes": list(archive.notes),
-            }
-            return facts if archive.dangers else facts | describe_archive(archive)
+            describe = describe_program if _is_program(source, file) else describe_weights
+            return {"frontend": self.name} | describe(file)
 
     def load(self, source: str, request: ImportRequest) -> Imported:
         """Bring the source into the IR; see :meth:`irconv.frontends.base.Frontend.load`."""
@@ -97,7 +103,56 @@ class PytorchFrontend(Frontend):
             self.require(request)
             return self._load_factory(source, request)
         with _open(source) as file:
-            return self._load_program(source, file, request)
+            if _is_program(source, file):
+                if self.module:
+                    raise InputError(
+                        "an exported program holds its own graph and weights",
+                        where="--frontend",
+                        hint="leave the option module out",
+                    )
+                return self._load_program(source, file, request)
+            return self._load_weights(source, file, request)
+
+    def _load_weights(self, source: str, file: IO[bytes], request: ImportRequest) -> Imported:
+        from irconv.frontends.pytorch.weights import (
+            choose_entry,
+            read_weights,
+            refuse_without_class,
+        )
+        from irconv.frontends.torch_files.kind import FileKind
+
+        found = read_weights(file)
+        if not self.module and not (found.classes and request.trust):
+            raise refuse_without_class(found)
+        if self.module:
+            choose_entry(found, self.entry)
+            if not request.trust:
+                raise InputError(
+                    f"{self.module} is code that loading would run",
+                    where=_WHERE,
+                    hint="re-run with --trust if you wrote it or know who did",
+                )
+        self.require(request)
+        sha256, size = _digest(file)
+        safetensors = found.kind is FileKind.SAFETENSORS
+        path = request.directory / ("weights.safetensors" if safetensors else "weights.pt")
+        if self.module:
+            read_weights(file, path)
+        worker = _start(request)
+        arguments = {"inputs": _stated(request), "shapes": _ranges(request)}
+        try:
+            if self.module:
+                arguments |= {"target": self.module, "entry": self.entry}
+                worker.call("load_weights", path=str(path), **arguments)
+                path.unlink()
+                notes = [f"the weights were given to {self.module}"]
+            else:
+                worker.call("load_pickled", path=str(Path(source).resolve()), **arguments)
+                notes = [f"unpickled by --trust: {', '.join(found.classes[:3])}"]
+            return self._finish(worker, request, sha256, size, notes)
+        except BaseException:
+            worker.close()
+            raise
 
     def _load_program(self, source: str, file: IO[bytes], request: ImportRequest) -> Imported:
         from irconv.frontends.pytorch.archive import read_program_archive
@@ -131,10 +186,7 @@ class PytorchFrontend(Frontend):
                 "load_factory",
                 target=source,
                 inputs=_stated(request),
-                shapes={
-                    name: [bounds.minimum, bounds.best, bounds.maximum]
-                    for name, bounds in request.shapes.items()
-                },
+                shapes=_ranges(request),
             )
             return self._finish(worker, request, "", 0, [])
         except BaseException:
@@ -185,16 +237,16 @@ def _is_factory(source: str) -> bool:
 def _open(source: str) -> IO[bytes]:
     from irconv.graph.reading.regular_file import open_regular
 
-    path = Path(source)
-    if path.suffix.lower() in _WEIGHT_SUFFIXES:
-        raise InputError(
-            f"{source} holds weights, a pickled module or TorchScript, which this frontend does "
-            "not read",
-            where=_WHERE,
-            hint="save torch.export.export(module.eval(), example_args) by torch.export.save "
-            "as a .pt2, or give --trust module:factory of a function that builds the module",
-        )
-    return open(open_regular(path, what="model file"), "rb")  # noqa: PTH123
+    return open(open_regular(Path(source), what="model file"), "rb")  # noqa: PTH123
+
+
+def _is_program(source: str, file: IO[bytes]) -> bool:
+    """Say whether a file is an exported program, or is called one and nothing else we know."""
+    from irconv.frontends.torch_files.kind import FileKind, kind_of_stream
+
+    kind = kind_of_stream(file)
+    called_one = Path(source).suffix.lower() == ".pt2" and kind is not FileKind.SAFETENSORS
+    return kind is FileKind.PROGRAM or called_one
 
 
 def _refusal(dangers: tuple[str, ...]) -> InputError:
@@ -225,6 +277,13 @@ def _start(request: ImportRequest) -> Worker:
 
 def _stated(request: ImportRequest) -> list[tuple[str, list[int | str | None], str | None]]:
     return [(spec.name, list(spec.dims), spec.dtype) for spec in request.inputs]
+
+
+def _ranges(request: ImportRequest) -> dict[str, list[int]]:
+    return {
+        name: [bounds.minimum, bounds.best, bounds.maximum]
+        for name, bounds in request.shapes.items()
+    }
 
 
 def _check_ranges(request: ImportRequest, ranges: Mapping[str, list[int | None]]) -> None:

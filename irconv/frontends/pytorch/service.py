@@ -17,9 +17,11 @@ import torch
 from irconv.errors import InputError
 from irconv.frontends.pytorch.archive import UNBOUNDED
 from irconv.frontends.pytorch.export import changed_buffers, check_inference, to_onnx, trace
-from irconv.frontends.pytorch.factory import first_line, prepare
-from irconv.frontends.pytorch.runner import TorchRunner, flat_feeds, state_digest
+from irconv.frontends.pytorch.factory import call_factory, first_line, prepare
+from irconv.frontends.pytorch.runner import TorchRunner, flat_feeds
 from irconv.frontends.pytorch.signature import Signature, name_dimensions, read_signature
+from irconv.frontends.pytorch.state import fill, read_state, unpickle_module
+from irconv.frontends.pytorch.tensors import state_digest
 from irconv.runtime.service import RunnerService
 from irconv.runtime.values import save_samples
 from irconv.shapes import DimRange, InputSpec
@@ -82,10 +84,54 @@ class PytorchService(RunnerService):
         Raises:
             InputError: If the factory fails or the module cannot be traced.
         """
+        self._trace(*call_factory(target), inputs, shapes, [])
+
+    def load_weights(
+        self,
+        path: str,
+        target: str,
+        entry: str,
+        inputs: Sequence[tuple[str, Sequence[int | str | None], str | None]],
+        shapes: Mapping[str, tuple[int, int, int]],
+    ) -> None:
+        """Build a module by its class or factory, give it weights, and trace it.
+
+        Args:
+            path: A file of weights that irconv copied after judging it.
+            target: ``package.module:Class``.
+            entry: The key of a checkpoint under which the state dict stands; empty for none.
+            inputs: Name, dims and dtype of each stated input.
+            shapes: Minimum, best and maximum of named dimensions.
+
+        Raises:
+            InputError: If the weights do not fit the module, or it cannot be traced.
+        """
+        module, args, kwargs = call_factory(target)
+        notes = fill(module, read_state(Path(path), entry), target)
+        self._trace(module, args, kwargs, inputs, shapes, notes)
+
+    def load_pickled(
+        self,
+        path: str,
+        inputs: Sequence[tuple[str, Sequence[int | str | None], str | None]],
+        shapes: Mapping[str, tuple[int, int, int]],
+    ) -> None:
+        """Unpickle a module that the user trusts, and trace it; see :meth:`load_weights`."""
+        self._trace(unpickle_module(Path(path)), None, {}, inputs, shapes, [])
+
+    def _trace(
+        self,
+        module: torch.nn.Module,
+        args: tuple[Any, ...] | None,
+        kwargs: dict[str, Any],
+        inputs: Sequence[tuple[str, Sequence[int | str | None], str | None]],
+        shapes: Mapping[str, tuple[int, int, int]],
+        notes: Sequence[str],
+    ) -> None:
         stated = [InputSpec(name, tuple(dims), dtype) for name, dims, dtype in inputs]
         ranges = {name: DimRange(*bounds) for name, bounds in shapes.items()}
-        source = prepare(target, stated, ranges)
-        self._notes = list(source.notes)
+        source = prepare(module, args, kwargs, stated, ranges)
+        self._notes = [*notes, *source.notes]
         self._examples = source.examples
         before = state_digest(source.module.state_dict().items())
         self._program = trace(source)

@@ -11,10 +11,12 @@ import pickletools
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.zip_structure import (
+from irconv.frontends.torch_files.zip_structure import (
     copy_member,
     open_zip,
     read_member,
@@ -22,9 +24,17 @@ from irconv.frontends.pytorch.zip_structure import (
     write_member,
 )
 
-__all__ = ["copy_tensor_file", "dangers_of_pickle"]
+__all__ = [
+    "PICKLE_LIMIT",
+    "TENSORS",
+    "PickleRules",
+    "copy_tensor_file",
+    "dangers_of_pickle",
+    "is_tensor_file_member",
+]
 
-_PICKLE_LIMIT = 256 << 20
+PICKLE_LIMIT = 256 << 20
+"""A pickle of more bytes is not read; weights are not part of it."""
 _IN_MEMORY = 16 << 20
 
 _OPCODE_NAMES = (
@@ -70,14 +80,40 @@ _GLOBALS = frozenset(
 )
 """Importable names, ``module name``, that only rebuild plain tensors."""
 
+
+@dataclass(frozen=True)
+class PickleRules:
+    """What a pickle of one kind may hold.
+
+    Attributes:
+        imports: Whether a name, ``module name``, may be imported.
+        opcodes: The instructions that may occur.
+    """
+
+    imports: Callable[[str], bool]
+    opcodes: frozenset[str]
+
+
+TENSORS = PickleRules(_GLOBALS.__contains__, _OPCODES)
+"""Containers of plain tensors, numbers and texts."""
+
 _MEMBER = re.compile(
     r"data\.pkl|data/\d+|byteorder|version|\.data/(?:version|serialization_id)"
     r"|\.format_version|\.storage_alignment"
 )
 
 
-def dangers_of_pickle(pickle: bytes) -> list[str]:
-    """Return what unpickling would run beside rebuilding plain tensors, in order of occurrence.
+def is_tensor_file_member(path: str) -> bool:
+    """Say whether :func:`torch.save` writes a member of this path below the top folder."""
+    return _MEMBER.fullmatch(path) is not None
+
+
+def dangers_of_pickle(pickle: bytes, rules: PickleRules = TENSORS) -> list[str]:
+    """Return what unpickling would run beside what the rules allow, in order of occurrence.
+
+    Args:
+        pickle: The pickle.
+        rules: What it may hold.
 
     Raises:
         InputError: If the bytes are no whole pickle, or bytes follow it.
@@ -86,9 +122,9 @@ def dangers_of_pickle(pickle: bytes) -> list[str]:
     end = 0
     try:
         for opcode, argument, position in pickletools.genops(pickle):
-            if opcode.name == "GLOBAL" and argument not in _GLOBALS:
+            if opcode.name == "GLOBAL" and not rules.imports(str(argument)):
                 found[f"it imports {str(argument).replace(' ', '.', 1)}"] = None
-            elif opcode.name not in _OPCODES:
+            elif opcode.name not in rules.opcodes:
                 found[f"it uses the pickle instruction {opcode.name}"] = None
             end = position or 0
     except Exception as error:
@@ -96,7 +132,7 @@ def dangers_of_pickle(pickle: bytes) -> list[str]:
             return list(found)
         raise InputError(
             f"a pickle in the archive is broken: {error}",
-            where="frontend pytorch",
+            where="reading the model",
             hint="the file is damaged; write it again",
         ) from error
     if end + 1 != len(pickle):
@@ -143,12 +179,12 @@ def copy_tensor_file(
 def _copy_inner(inner: IO[bytes], target: zipfile.ZipFile | None, name: str) -> list[str]:
     with open_zip(inner, f"member {name!r}") as archive:
         members = rooted_members(archive, f"member {name!r}")
-        strange = sorted(path for path in members if not _MEMBER.fullmatch(path))
+        strange = sorted(path for path in members if not is_tensor_file_member(path))
         if strange:
             return [f"it holds {strange[0]!r}, which is no part of a tensor file"]
         if "data.pkl" not in members:
-            raise InputError(f"member {name!r} has no data.pkl", where="frontend pytorch")
-        dangers = dangers_of_pickle(read_member(archive, members["data.pkl"], _PICKLE_LIMIT))
+            raise InputError(f"member {name!r} has no data.pkl", where="reading the model")
+        dangers = dangers_of_pickle(read_member(archive, members["data.pkl"], PICKLE_LIMIT))
         if dangers or target is None:
             return dangers
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as rebuilt:

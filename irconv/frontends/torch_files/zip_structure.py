@@ -57,7 +57,7 @@ def open_zip(stream: IO[bytes], what: str) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise InputError(
             f"{what} is no whole zip archive: {error}",
-            where="frontend pytorch",
+            where="reading the model",
             hint="the file is truncated or of another kind; write it again",
         ) from error
 
@@ -103,7 +103,7 @@ def _fault(member: zipfile.ZipInfo) -> str:
 def _refusal(what: str, reason: str) -> InputError:
     return InputError(
         f"{what} is refused: {reason}",
-        where="frontend pytorch",
+        where="reading the model",
         hint="no exporter writes such an archive; do not use it, or write it again",
     )
 
@@ -119,7 +119,7 @@ def rooted_members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.Zip
     if len(roots) != 1 or not all("/" in member.filename for member in files):
         raise InputError(
             f"{what} is no PyTorch archive: its members do not share one top folder",
-            where="frontend pytorch",
+            where="reading the model",
             hint="write it by torch.export.save(exported_program, path)",
         )
     return {member.filename.partition("/")[2]: member for member in files}
@@ -134,7 +134,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -
     if member.file_size > limit:
         raise InputError(
             f"member {member.filename!r} has {member.file_size} bytes; at most {limit} are read",
-            where="frontend pytorch",
+            where="reading the model",
             hint="no exporter writes such an archive; write it again",
         )
     return archive.read(member)
