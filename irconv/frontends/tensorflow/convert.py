@@ -21,8 +21,10 @@ from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
 from irconv.frontends.interface import all_values, name_interface, strip_metadata
 from irconv.frontends.tensorflow.converters import HANDLERS
-from irconv.frontends.tensorflow.output_shapes import infer_outputs
+from irconv.frontends.tensorflow.output_shapes import drop_values, infer_outputs
 from irconv.frontends.tensorflow.source import FrozenGraph
+from irconv.frontends.tensorflow.transposes import OPTIMIZERS
+from irconv.frontends.tensorflow.weights import to_ir
 from irconv.graph.serialize import save_model
 from irconv.graph.walk import all_nodes
 from irconv.passes.base import PassContext
@@ -74,14 +76,26 @@ def to_onnx(
                 custom_op_handlers=dict(HANDLERS),
                 continue_on_error=True,
             )
-        converted = optimizer.optimize_graph(converted, catch_errors=False)
-        model = ir.serde.deserialize_model(converted.make_model("model"))
+        model = to_ir(_optimized(converted))
     _check_operators(model, opset, errors)
     _order_inputs(model, frozen.inputs, inputs)
     name_interface(model, [spec.name for spec in inputs], outputs)
+    drop_values(graph_def)
     _set_dimensions(model, inputs, infer_outputs(graph_def, fed, frozen.outputs))
     strip_metadata(model)
     save_model(model, path, inline_limit=_INLINE_LIMIT)
+
+
+def _optimized(graph: Any) -> Any:
+    """Run tf2onnx's optimizers on its graph.
+
+    Each of them ends by writing every node to protobuf, weights included, which nothing reads
+    before the model is made; that is left out.
+    """
+    graph.update_proto = lambda storage=None: None
+    graph = optimizer.optimize_graph(graph, catch_errors=False, optimizers=OPTIMIZERS)
+    vars(graph).pop("update_proto", None)
+    return graph
 
 
 def _prepared(graph_def: Any, fed: Mapping[str, TensorSpec]) -> Any:

@@ -16,13 +16,24 @@ import tensorflow as tf
 
 from irconv.runtime.base import TensorSpec
 
-__all__ = ["infer_outputs"]
+__all__ = ["drop_values", "infer_outputs"]
 
 _SIZES = (
     (1009, 1049, 1087, 1117, 1163, 1201, 1249, 1289),
     (2003, 2053, 2087, 2131, 2179, 2221, 2269, 2309),
 )
 """Two sizes for each of the first open dimensions: primes, which no computation hits by chance."""
+
+
+_LARGE = 1024
+"""Constants of more bytes are no shapes."""
+
+
+def drop_values(graph_def: Any) -> None:
+    """Leave dtype and shape of large constants and drop their values, to copy the graph cheaply."""
+    for node in graph_def.node:
+        if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > _LARGE:
+            node.attr["value"].tensor.ClearField("tensor_content")
 
 
 def infer_outputs(

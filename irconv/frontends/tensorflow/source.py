@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tf2onnx import tf_loader
 
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
@@ -69,32 +69,42 @@ def tensor_spec(name: str, spec: Any) -> TensorSpec:
 def freeze(function: Any) -> FrozenGraph:
     """Put the values of variables into the graph of a concrete function.
 
+    TensorFlow's own ``convert_variables_to_constants_v2`` does the same and then builds a
+    function of the result, which for a large model takes most of its time and memory.
+
     Raises:
         UnsupportedError: If the function writes to variables, or needs a resource that is none.
     """
     _check_state(function)
     try:
-        frozen = convert_variables_to_constants_v2(
-            function, lower_control_flow=False, aggressive_inlining=True
-        )
+        graph_def = tf_loader.convert_variables_to_constants_large_model(function)
     except (ValueError, tf.errors.OpError) as error:
-        raise UnsupportedError(
-            "onnx",
-            [
-                Diagnostic(
-                    "RESOURCE",
-                    "TensorFlow cannot put everything that the model holds into its graph: "
-                    + first_line(error),
-                    way_out="save it without lookup tables and other resources than variables",
-                )
-            ],
-            where=_WHERE,
-        ) from error
+        raise _has_resource(first_line(error)) from error
+    captured = {id(tensor) for tensor in function.graph.internal_captures}
+    inputs = tuple(tensor.name for tensor in function.inputs if id(tensor) not in captured)
+    fed = {name.partition(":")[0] for name in inputs}
+    for node in graph_def.node:
+        if (
+            node.op == "Placeholder"
+            and node.name not in fed
+            and node.attr["dtype"].type
+            in (tf.resource.as_datatype_enum, tf.variant.as_datatype_enum)
+        ):
+            raise _has_resource(f"{node.name} is no variable")
     return FrozenGraph(
-        frozen.graph.as_graph_def(),
-        tuple(tensor.name for tensor in frozen.inputs),
-        tuple(tensor.name for tensor in frozen.outputs),
+        tf_loader.fix_freezing_errors_part2(graph_def),
+        inputs,
+        tuple(tensor.name for tensor in function.outputs),
     )
+
+
+def _has_resource(reason: str) -> UnsupportedError:
+    diagnostic = Diagnostic(
+        "RESOURCE",
+        f"TensorFlow cannot put everything that the model holds into its graph: {reason}",
+        way_out="save it without lookup tables and other resources than variables",
+    )
+    return UnsupportedError("onnx", [diagnostic], where=_WHERE)
 
 
 def _check_state(function: Any) -> None:
