@@ -170,6 +170,10 @@ class Signatures(tf.Module):
             x = -x
         return {"power": x}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def same(self, x):
+        return {"x": x + 1.0, "y": x}
+
     @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, name="x")])
     def count(self, x):
         self.calls.assign_add(1)
@@ -181,7 +185,11 @@ def write_saved_models(folder):
     tf.saved_model.save(
         module,
         str(folder / "signatures"),
-        signatures={"serving_default": module.serve, "power": module.power},
+        signatures={
+            "serving_default": module.serve,
+            "power": module.power,
+            "same": module.same,
+        },
     )
     tf.saved_model.save(module, str(folder / "counting"), signatures=module.count)
     tf.saved_model.save(
@@ -222,8 +230,38 @@ def convolution_graph():
     return graph
 
 
+def lacking_graph():
+    """Operators that tf2onnx does not know, and a function that TensorFlow does not inline."""
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        some = tf.nn.relu(x)
+        tf.raw_ops.Erfc(x=x, name="erfc")
+        tf.raw_ops.Log1p(x=tf.exp(x), name="log1p")
+        tf.raw_ops.Expm1(x=x, name="expm1")
+        tf.raw_ops.Xlogy(x=some, y=some, name="xlogy")
+        tf.raw_ops.Xdivy(x=some, y=some + x, name="xdivy")
+        tf.raw_ops.MulNoNan(x=1.0 / some, y=some + x * some, name="mul_no_nan")
+        tf.raw_ops.L2Loss(t=x, name="l2")
+        tf.identity(tf.function(lambda y: tf.sin(y) * 2.0, jit_compile=True)(x), name="called")
+    return graph
+
+
+def untranslated_graph():
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        tf.raw_ops.BesselI0e(x=x, name="bessel")
+        tf.raw_ops.Digamma(x=x, name="digamma")
+    return graph
+
+
 def write_frozen(folder):
-    for name, graph in {"while": while_graph(), "convolution": convolution_graph()}.items():
+    graphs = {
+        "while": while_graph(),
+        "convolution": convolution_graph(),
+        "lacking": lacking_graph(),
+        "untranslated": untranslated_graph(),
+    }
+    for name, graph in graphs.items():
         (folder / f"{name}.pb").write_bytes(graph.as_graph_def().SerializeToString())
 
 
@@ -239,7 +277,7 @@ def write_v1(folder):
                 use_resource=resource,
             )
             _, y = v1.while_loop(
-                lambda i, _: i < 3, lambda i, y: (i + 1, tf.sin(tf.matmul(y, w))), [0, x]
+                lambda i, _: i < 3, lambda i, y, w=w: (i + 1, tf.sin(tf.matmul(y, w))), [0, x]
             )
             loss = tf.reduce_mean(tf.square(y))
             v1.train.AdamOptimizer().minimize(loss)
@@ -265,11 +303,98 @@ def write_keras(folder):
     cnn().save_weights(folder / "only.weights.h5")
 
 
+class Writer(tf.saved_model.experimental.TrackableResource):
+    """A resource that writes a file as soon as a model that holds it is loaded."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def _create_resource(self):
+        return tf.raw_ops.HashTableV2(
+            key_dtype=tf.string, value_dtype=tf.int64, shared_name=self.path
+        )
+
+    def _initialize(self):
+        tf.io.write_file(self.path, "written")
+
+
+class Hostile(tf.Module):
+    """Does something beside computing."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+        self.w = tf.Variable(1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, name="x")])
+    def serve(self, x):
+        with tf.control_dependencies([self.act()]):
+            return {"y": x * self.w}
+
+
+def write_hostile_saved_models(folder, markers):
+    path = str(markers / "in_signature")
+    module = Hostile(lambda: tf.io.write_file(path, "written"))
+    tf.saved_model.save(module, str(folder / "in_signature"), signatures=module.serve)
+    module = Hostile(tf.no_op)
+    module.resource = Writer(str(markers / "while_loading"))
+    tf.saved_model.save(module, str(folder / "while_loading"), signatures=module.serve)
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        signature = v1.saved_model.signature_def_utils.predict_signature_def
+        builder = v1.saved_model.builder.SavedModelBuilder(str(folder / "v1_main_op"))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {"serving_default": signature({"x": x}, {"y": x + 1.0})},
+            main_op=tf.io.write_file(str(markers / "v1_main_op"), "written"),
+        )
+        builder.save()
+
+
+def write_hostile_graphs(folder, markers):
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        with tf.control_dependencies([tf.io.write_file(str(markers / "write.pb"), "written")]):
+            tf.identity(x, name="y")
+    (folder / "write.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        (y,) = v1.py_func(lambda value: value, [x], [tf.float32], name="call")
+        tf.identity(y, name="y")
+    (folder / "python.pb").write_bytes(graph.as_graph_def().SerializeToString())
+
+
+def write_hostile_keras(folder, markers):
+    for name in ("lambda.keras", "lambda.h5"):
+        x = keras.Input((2,))
+        y = layers.Lambda(
+            lambda x, marker=str(markers / name): (
+                __import__("pathlib").Path(marker).write_text("ran"),
+                x,
+            )[1],
+            output_shape=(2,),
+        )(x)
+        keras.Model(x, y).save(folder / name)
+        (markers / name).unlink(missing_ok=True)
+
+
+def write_hostile(folder):
+    hostile, markers = folder / "hostile", folder / "markers"
+    hostile.mkdir()
+    markers.mkdir()
+    write_hostile_saved_models(hostile, markers)
+    write_hostile_graphs(hostile, markers)
+    write_hostile_keras(hostile, markers)
+
+
 def main(folder):
     write_keras(folder)
     write_saved_models(folder)
     write_frozen(folder)
     write_v1(folder)
+    write_hostile(folder)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
 from irconv.frontends.interface import all_values, name_interface, strip_metadata
 from irconv.frontends.tensorflow.converters import HANDLERS
+from irconv.frontends.tensorflow.layout import compose_transposes
 from irconv.frontends.tensorflow.output_shapes import drop_values, infer_outputs
 from irconv.frontends.tensorflow.source import FrozenGraph
 from irconv.frontends.tensorflow.transposes import OPTIMIZERS
@@ -80,6 +81,7 @@ def to_onnx(
     _check_operators(model, opset, errors)
     _order_inputs(model, frozen.inputs, inputs)
     name_interface(model, [spec.name for spec in inputs], outputs)
+    compose_transposes(model)
     drop_values(graph_def)
     _set_dimensions(model, inputs, infer_outputs(graph_def, fed, frozen.outputs))
     strip_metadata(model)
@@ -126,9 +128,8 @@ def _make_input(node: Any, spec: TensorSpec) -> None:
     shape = tf.TensorShape([dim if isinstance(dim, int) else None for dim in spec.shape or ()])
     node.op = "Placeholder"
     del node.input[:]
-    dtype = node.attr["dtype"].type
     node.attr.clear()
-    node.attr["dtype"].type = dtype
+    node.attr["dtype"].type = tf.as_dtype(spec.dtype).as_datatype_enum
     node.attr["shape"].shape.CopyFrom(shape.as_proto())
 
 

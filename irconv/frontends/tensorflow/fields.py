@@ -76,9 +76,16 @@ class Message:
                 yield value
 
     def message(self, number: int) -> Message | None:
-        """Return the last length-delimited field of a number, or None."""
+        """Return the length-delimited field of a number, or None.
+
+        Raises:
+            WireError: If it stands there twice: protobuf would merge the two, which hides what
+                a reader of one of them does not see.
+        """
         found = None
         for value in self.messages(number):
+            if found is not None:
+                raise WireError(f"field {number} at offset {value.start} stands there twice")
             found = value
         return found
 
@@ -101,6 +108,11 @@ class Message:
         except UnicodeDecodeError as error:
             raise WireError(f"the text at offset {self.start} is not UTF-8") from error
 
+    def line(self, number: int) -> str:
+        """Return the text of a field, empty where there is none."""
+        found = self.message(number)
+        return "" if found is None else found.text()
+
     def texts(self, number: int) -> list[str]:
         """Return the texts of all fields of a number."""
         return [value.text() for value in self.messages(number)]
@@ -108,5 +120,4 @@ class Message:
     def entries(self, number: int) -> Iterator[tuple[str, Message]]:
         """Yield key and value of the entries of a map from text to message."""
         for entry in self.messages(number):
-            key, value = entry.message(1), entry.message(2)
-            yield key.text() if key else "", value or Message(self.data, entry.end, entry.end)
+            yield entry.line(1), entry.message(2) or Message(self.data, entry.end, entry.end)

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from irconv.frontends.tensorflow.fields import Message
+from irconv.graph.preflight.messages import shown, too_much
+from irconv.graph.reading.wire import MAX_MESSAGE_DEPTH, WireError
 from irconv.runtime.base import TensorSpec
 
 __all__ = ["DTYPES", "Graph", "Node", "operators", "read_graph", "read_shape"]
@@ -38,7 +41,12 @@ DTYPES: Mapping[int, str] = {
 """Full dtype names by the number in ``types.proto``."""
 
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_NODE, _LIBRARY = 1, 2
+_ATTRIBUTES = 5
+_LIST, _FUNCTION, _FUNCTIONS_OF_LIST = 1, 10, 9
 _UNKNOWN_RANK = 3
+_MAX_NODES = 2_000_000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,8 @@ class Graph:
     ) -> Iterator[Node]:
         """Yield every node that computing the named nodes and functions may run, each once.
 
+        A function is called by an attribute that names it, or by an operator of its name.
+
         Args:
             names: Nodes of the graph.
             functions: Functions of its library.
@@ -111,7 +121,7 @@ class Graph:
                     continue
                 seen.add(node.name)
                 yield node
-                called += node.functions
+                called += (*node.functions, node.op)
                 waiting += [self.nodes[name] for name in node.inputs if name in self.nodes]
                 continue
             name = called.pop()
@@ -120,7 +130,7 @@ class Graph:
             seen_functions.add(name)
             for node in self.functions.get(name, ()):
                 yield node
-                called += node.functions
+                called += (*node.functions, node.op)
 
     def all_nodes(self) -> Iterator[Node]:
         """Yield the nodes of the graph and of its functions."""
@@ -139,46 +149,41 @@ def read_graph(message: Message) -> Graph:
     """Read a ``GraphDef``.
 
     Raises:
-        irconv.graph.reading.wire.WireError: If it is cut off or malformed.
+        WireError: If it is cut off or malformed, or a name stands there twice.
+        InputError: If it has more nodes than any honest graph.
     """
     nodes: dict[str, Node] = {}
     functions: dict[str, tuple[Node, ...]] = {}
     for number, value in message.fields():
-        if number == 1 and isinstance(value, Message):
+        if number == _NODE and isinstance(value, Message):
             node = _read_node(value)
-            nodes[node.name] = node
-        elif number == 2 and isinstance(value, Message):
+            _put(nodes, node.name, node)
+            if len(nodes) > _MAX_NODES:
+                raise too_much("nodes", _MAX_NODES)
+        elif number == _LIBRARY and isinstance(value, Message):
             for function in value.messages(1):
                 signature = function.message(1)
-                name = next(iter(signature.texts(1)), "") if signature else ""
-                functions[name] = tuple(_read_node(node) for node in function.messages(3))
+                body = tuple(_read_node(node) for node in function.messages(3))
+                _put(functions, "" if signature is None else signature.line(1), body)
+                if sum(map(len, functions.values())) > _MAX_NODES:
+                    raise too_much("nodes in functions", _MAX_NODES)
     return Graph(nodes, functions)
 
 
+def _put(things: dict[str, _T], name: str, thing: _T) -> None:
+    if name in things:
+        raise WireError(f"{shown(name)} stands there twice")
+    things[name] = thing
+
+
 def _read_node(message: Message) -> Node:
-    name = op = ""
-    inputs: list[str] = []
-    attributes: list[Message] = []
-    for number, value in message.fields():
-        if not isinstance(value, Message):
-            continue
-        if number == 1:
-            name = value.text()
-        elif number == 2:
-            op = value.text()
-        elif number == 3:
-            inputs.append(value.text())
-        elif number == 5:
-            attributes.append(value)
+    name, op, inputs = message.line(1), message.line(2), message.texts(3)
     functions: list[str] = []
     stated: dict[str, Message] = {}
-    for entry in attributes:
-        key, attribute = entry.message(1), entry.message(2)
-        if key is None or attribute is None:
-            continue
+    for key, attribute in message.entries(_ATTRIBUTES):
         functions += _functions(attribute)
         if op in _PLACEHOLDERS:
-            stated[key.text()] = attribute
+            stated[key] = attribute
     return Node(
         name,
         op,
@@ -189,16 +194,21 @@ def _read_node(message: Message) -> Node:
     )
 
 
-def _functions(value: Message) -> Iterator[str]:
-    """Yield the functions that an ``AttrValue`` names, alone or in a list."""
+def _functions(value: Message, depth: int = 1) -> Iterator[str]:
+    """Yield the functions that an ``AttrValue`` names: alone, in a list, or for a function."""
+    if depth > MAX_MESSAGE_DEPTH:
+        raise WireError("attributes are nested too deep")
     for number, inside in value.fields():
         if not isinstance(inside, Message):
             continue
-        if number == 10:
-            yield from inside.texts(1)
-        elif number == 1:
-            for function in inside.messages(9):
-                yield from function.texts(1)
+        if number == _LIST:
+            named = list(inside.messages(_FUNCTIONS_OF_LIST))
+        else:
+            named = [inside] if number == _FUNCTION else []
+        for function in named:
+            yield function.line(1)
+            for _, attribute in function.entries(2):
+                yield from _functions(attribute, depth + 1)
 
 
 def _placeholder(name: str, stated: Mapping[str, Message]) -> TensorSpec:

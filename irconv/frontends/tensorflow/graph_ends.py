@@ -53,7 +53,14 @@ def find_ends(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Gr
         for name in names:
             _check_name(graph, name, option)
     wanted = [name.removesuffix(":0") for name in outputs] or _found_outputs(graph)
-    cut = {_node(name) for name in stated}
+    for name in stated:
+        if ":" in name:
+            raise InputError(
+                f"{name!r} is not the first output of its node, so it cannot be an input",
+                where=f"--input {name}",
+                hint="name a node that has one output",
+            )
+    cut = set(stated)
     nodes = list(graph.behind(map(_node, wanted), stop=cut))
     variables = [node.name for node in nodes if node.op in _VARIABLES]
     if variables:

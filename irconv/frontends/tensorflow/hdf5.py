@@ -22,7 +22,7 @@ _WHERE = "frontend tensorflow"
 _MAX_RATIO = 200
 _SMALL = 1 << 16
 _MAX_OBJECTS = 1_000_000
-_CONFIG_LIMIT = 1 << 30
+_CONFIG_LIMIT = 1 << 28
 
 
 @dataclass(frozen=True)

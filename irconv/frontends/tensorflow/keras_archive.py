@@ -31,7 +31,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 _METADATA = "metadata.json"
 _ASSET = re.compile(r"assets/.*")
-_JSON_LIMIT = 1 << 30
+_JSON_LIMIT = 1 << 28
 _WHERE = "frontend tensorflow"
 
 

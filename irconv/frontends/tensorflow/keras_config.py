@@ -95,7 +95,7 @@ def dangers_of_config(document: Mapping[str, Any]) -> list[str]:
         if isinstance(value, dict):
             place = _place(value, place)
             for reason in _judge(value):
-                found[f"{place} is or has {reason}"] = None
+                found[f"{place}: {reason}"] = None
             stack += [(item, place) for item in reversed(value.values())]
         elif isinstance(value, list):
             stack += [(item, place) for item in reversed(value)]

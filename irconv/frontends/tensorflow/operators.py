@@ -42,6 +42,7 @@ _PATTERNS = tuple(
         (r"\w*PyFunc\w*", "calls Python"),
         (_CONNECTS, "opens connections, or writes where it is told to"),
         (_NATIVE, "runs machine code that it holds"),
+        (r"SymbolicGradient", "calls a function that it does not name"),
         (r"Abort", "ends the process"),
     )
 )
@@ -62,10 +63,8 @@ def dangers_of_saved_model(meta: MetaGraph) -> list[str]:
     """
     outputs = [node for signature in meta.signatures.values() for node in signature.nodes]
     roots = [*outputs, *meta.initializers]
-    if meta.objects is not None:
-        return _reasons(_judge(meta.graph.behind(outputs, meta.objects)))
-    reasons = _reasons(_judge(meta.graph.behind(roots)))
-    if meta.saver is not None:
+    reasons = list(_judge(meta.graph.behind(roots, meta.objects or ())))
+    if meta.objects is None and meta.saver is not None:
         nodes = meta.graph.behind([meta.saver.restore])
         reasons += _judge(node for node in nodes if not _is_own_restore(meta, node))
     return _reasons(reasons)
@@ -75,8 +74,6 @@ def _is_own_restore(meta: MetaGraph, node: Node) -> bool:
     if node.op not in _RESTORES or meta.saver is None:
         return False
     source = meta.graph.nodes.get(node.first_input.partition(":")[0])
-    while source is not None and source.op == "Identity":
-        source = meta.graph.nodes.get(source.first_input.partition(":")[0])
     return source is not None and source.name == meta.saver.filename
 
 

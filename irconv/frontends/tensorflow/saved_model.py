@@ -1,7 +1,8 @@
 """A SavedModel as it lies in its folder, read without TensorFlow.
 
 The layout is that of ``saved_model.proto`` and ``meta_graph.proto``. A file may hold several
-meta graphs with different tags; the one that is served is read.
+meta graphs with different tags; the one that is served is read. TensorFlow reads such a file the
+way of v1, whatever objects it holds.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def read_saved_model(data: memoryview) -> MetaGraph:
             where=_WHERE,
             hint=f"save the one that is meant alone, or with the tag {_SERVE!r}",
         )
-    return _read_meta_graph(*(served or found)[0])
+    return _read_meta_graph(*(served or found)[0], alone=len(found) == 1)
 
 
 def _tags(meta: Message) -> tuple[str, ...]:
@@ -142,9 +143,9 @@ def _tags(meta: Message) -> tuple[str, ...]:
     return tuple(info.texts(4)) if info else ()
 
 
-def _read_meta_graph(tags: tuple[str, ...], meta: Message) -> MetaGraph:
+def _read_meta_graph(tags: tuple[str, ...], meta: Message, *, alone: bool) -> MetaGraph:
     info, graph, objects = meta.message(1), meta.message(2), meta.message(7)
-    signatures = dict(sorted(_signatures(meta)))
+    signatures = dict(_signatures(meta))
     initializers = [*signatures[_INIT].nodes] if _INIT in signatures else []
     for name, collection in meta.entries(4):
         if name in _INIT_COLLECTIONS:
@@ -152,11 +153,11 @@ def _read_meta_graph(tags: tuple[str, ...], meta: Message) -> MetaGraph:
             initializers += [_node(text) for text in nodes.texts(1)] if nodes else []
     return MetaGraph(
         tags,
-        next(iter(info.texts(5)), "") if info else "",
+        info.line(5) if info else "",
         read_graph(graph) if graph else Graph(),
-        {name: value for name, value in signatures.items() if not name.startswith("__")},
+        {name: signatures[name] for name in sorted(signatures) if not name.startswith("__")},
         _saver(meta),
-        None if objects is None else tuple(name for name, _ in objects.entries(2)),
+        tuple(name for name, _ in objects.entries(2)) if objects and alone else None,
         tuple(initializers),
         tuple(name for asset in meta.messages(6) for name in asset.texts(2)),
     )
@@ -164,13 +165,13 @@ def _read_meta_graph(tags: tuple[str, ...], meta: Message) -> MetaGraph:
 
 def _signatures(meta: Message) -> Iterator[tuple[str, Signature]]:
     for name, message in meta.entries(5):
-        outputs = sorted(message.entries(2))
+        inputs, outputs = dict(message.entries(1)), dict(message.entries(2))
         yield (
             name,
             Signature(
-                tuple(_tensor(key, info) for key, info in sorted(message.entries(1))),
-                tuple(_tensor(key, info) for key, info in outputs),
-                tuple(_node(text) for _, info in outputs for text in info.texts(1)),
+                tuple(_tensor(key, inputs[key]) for key in sorted(inputs)),
+                tuple(_tensor(key, outputs[key]) for key in sorted(outputs)),
+                tuple(_node(outputs[key].line(1)) for key in sorted(outputs)),
             ),
         )
 
@@ -187,8 +188,7 @@ def _saver(meta: Message) -> Saver | None:
     saver = meta.message(3)
     if saver is None:
         return None
-    filename, restore = saver.texts(1), saver.texts(3)
-    return Saver(_node(next(iter(filename), "")), _node(next(iter(restore), "")))
+    return Saver(_node(saver.line(1)), _node(saver.line(3)))
 
 
 def _node(tensor: str) -> str:

@@ -6,6 +6,7 @@ first.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irconv.errors import UsageError
+from irconv.frontends.pytorch.names import free_name
 from irconv.runtime.service import RunnerService
 from irconv.shapes import InputSpec
 
@@ -111,9 +113,9 @@ class TensorflowService(RunnerService):
         from irconv.frontends.tensorflow.dimensions import name_dimensions
         from irconv.frontends.tensorflow.runner import TensorflowRunner
 
-        self._source = source
         self._inputs = name_dimensions(source.inputs, _specs(inputs))
-        self._runner = TensorflowRunner(source)
+        self._source = _apart(source)
+        self._runner = TensorflowRunner(self._source)
 
     def export(self, path: str, opset: int) -> dict[str, Any]:
         """Write the model as ONNX.
@@ -134,6 +136,18 @@ class TensorflowService(RunnerService):
             raise UsageError("nothing is open in this worker", where="worker")
         to_onnx(self._source.freeze(), self._inputs, self._source.outputs, Path(path), opset)
         return {"notes": self._source.notes}
+
+
+def _apart(source: Source) -> Source:
+    """Rename outputs that are called like an input, as ONNX knows one value of a name only."""
+    taken = {spec.name for spec in source.inputs}
+    names = tuple(free_name(name, taken) for name in source.outputs)
+    notes = [
+        f"output {old!r} is called {new!r}, since an input has its name"
+        for old, new in zip(source.outputs, names, strict=True)
+        if old != new
+    ]
+    return dataclasses.replace(source, outputs=names, notes=[*source.notes, *notes])
 
 
 def _specs(inputs: _Stated) -> list[InputSpec]:

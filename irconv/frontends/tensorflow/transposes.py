@@ -21,7 +21,7 @@ from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 __all__ = ["OPTIMIZERS"]
 
 
-class _TransposeOptimizer(TransposeOptimizer):
+class _TransposeOptimizer(TransposeOptimizer):  # type: ignore[misc]
     """Pushes a transpose through reductions that drop dimensions too."""
 
     def _reduce_latest_handler(self, trans: Any, node: Any) -> bool:

@@ -57,7 +57,7 @@ def _take_out(node: Any, data: dict[str, bytes]) -> None:
     tensor.external_data.add(key="location", value=key)
 
 
-def _put_back(tensor: ir.ExternalTensor, data: dict[str, bytes]) -> ir.Tensor:
+def _put_back(tensor: ir.ExternalTensor, data: dict[str, bytes]) -> ir.TensorProtocol:
     dtype = tensor.dtype.numpy()
     array = np.frombuffer(data[str(tensor.location)], dtype).reshape(tensor.shape.numpy())
     return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
