@@ -7,6 +7,7 @@ loaded by name.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 v1 = tf.compat.v1
 
@@ -198,6 +200,17 @@ def write_saved_models(folder):
         signatures={"a": module.serve, "b": module.power},
     )
     cnn().export(str(folder / "cnn"), verbose=False)
+    write_text_form(folder / "two", folder / "text")
+
+
+def write_text_form(source, folder):
+    """The first signature of a SavedModel alone, with its program in text form."""
+    shutil.copytree(source, folder)
+    program = folder / "saved_model.pb"
+    message = SavedModel.FromString(program.read_bytes())
+    del message.meta_graphs[0].signature_def["b"]
+    (folder / "saved_model.pbtxt").write_text(str(message))
+    program.unlink()
 
 
 def while_graph():
@@ -369,13 +382,8 @@ def write_hostile_graphs(folder, markers):
 def write_hostile_keras(folder, markers):
     for name in ("lambda.keras", "lambda.h5"):
         x = keras.Input((2,))
-        y = layers.Lambda(
-            lambda x, marker=str(markers / name): (
-                __import__("pathlib").Path(marker).write_text("ran"),
-                x,
-            )[1],
-            output_shape=(2,),
-        )(x)
+        code = f"lambda x: (__import__('pathlib').Path({str(markers / name)!r}).touch(), x)[1]"
+        y = layers.Lambda(eval(code), output_shape=(2,))(x)
         keras.Model(x, y).save(folder / name)
         (markers / name).unlink(missing_ok=True)
 
