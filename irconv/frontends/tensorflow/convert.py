@@ -20,9 +20,10 @@ from tf2onnx.tfonnx import process_tf_graph
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
 from irconv.frontends.interface import all_values, name_interface, strip_metadata
+from irconv.frontends.tensorflow.constants import hide, show, take_out
 from irconv.frontends.tensorflow.converters import HANDLERS
 from irconv.frontends.tensorflow.layout import compose_transposes
-from irconv.frontends.tensorflow.output_shapes import drop_values, infer_outputs
+from irconv.frontends.tensorflow.output_shapes import infer_outputs
 from irconv.frontends.tensorflow.source import FrozenGraph
 from irconv.frontends.tensorflow.transposes import OPTIMIZERS
 from irconv.frontends.tensorflow.weights import to_ir
@@ -37,6 +38,10 @@ __all__ = ["to_onnx"]
 
 _WHERE = "frontend tensorflow"
 _INLINE_LIMIT = 1 << 20
+_LARGE = 1 << 18
+"""Constants of more bytes are weights that TensorFlow need not fold."""
+_SHAPE = 1 << 10
+"""Constants of at most this many bytes may be shapes, which tf2onnx looks at."""
 _NOT_INLINED = ("_XlaMustCompile", "_noinline")
 
 
@@ -62,11 +67,8 @@ def to_onnx(
     fed = {
         tensor.partition(":")[0]: spec for tensor, spec in zip(frozen.inputs, inputs, strict=True)
     }
-    graph_def = _prepared(frozen.graph_def, fed)
     with _errors() as errors, tf.device("/cpu:0"):
-        with tf.Graph().as_default():
-            tf.graph_util.import_graph_def(graph_def, name="")
-            graph_def = tf_loader.tf_optimize(list(frozen.inputs), list(frozen.outputs), graph_def)
+        graph_def, values = _simplified(_prepared(frozen.graph_def, fed), frozen)
         with tf.Graph().as_default() as graph:
             tf.graph_util.import_graph_def(graph_def, name="")
             converted = process_tf_graph(
@@ -74,6 +76,7 @@ def to_onnx(
                 opset=opset,
                 input_names=list(frozen.inputs),
                 output_names=list(frozen.outputs),
+                const_node_values=values,
                 custom_op_handlers=dict(HANDLERS),
                 continue_on_error=True,
             )
@@ -82,10 +85,26 @@ def to_onnx(
     _order_inputs(model, frozen.inputs, inputs)
     name_interface(model, [spec.name for spec in inputs], outputs)
     compose_transposes(model)
-    drop_values(graph_def)
     _set_dimensions(model, inputs, infer_outputs(graph_def, fed, frozen.outputs))
     strip_metadata(model)
     save_model(model, path, inline_limit=_INLINE_LIMIT)
+
+
+def _simplified(graph_def: Any, frozen: FrozenGraph) -> tuple[Any, dict[str, bytes]]:
+    """Run TensorFlow's graph optimizer, which folds constants and inlines functions.
+
+    It does not see large constants: it would copy them several times, and a message holds 2 GB.
+
+    Returns:
+        The graph without the content of large constants, and that content by node.
+    """
+    values = take_out(graph_def, _LARGE)
+    hidden = hide(graph_def, values)
+    with tf.Graph().as_default():
+        tf.graph_util.import_graph_def(graph_def, name="")
+        graph_def = tf_loader.tf_optimize(list(frozen.inputs), list(frozen.outputs), graph_def)
+    show(graph_def, hidden)
+    return graph_def, values | take_out(graph_def, _SHAPE)
 
 
 def _optimized(graph: Any) -> Any:

@@ -30,10 +30,7 @@ def open_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Sou
     Raises:
         InputError: If TensorFlow cannot import it, or a name is not in it.
     """
-    graph_def = tf.compat.v1.GraphDef()
-    graph_def.ParseFromString(path.read_bytes())
-    for node in graph_def.node:
-        node.device = ""
+    graph_def = _read(path)
     fed, fetched = [_tensor(name) for name in inputs], [_tensor(name) for name in outputs]
     try:
         wrapped = tf.compat.v1.wrap_function(
@@ -51,8 +48,15 @@ def open_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Sou
         tuple(tensor_spec(name, tensors[_tensor(name)]) for name in inputs),
         tuple(outputs),
         lambda values: list(function(*values)),
-        lambda: FrozenGraph(graph_def, tuple(fed), tuple(fetched)),
+        lambda: FrozenGraph(_read(path), tuple(fed), tuple(fetched)),
     )
+
+
+def _read(path: Path) -> tf.compat.v1.GraphDef:
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    for node in graph_def.node:
+        node.device = ""
+    return graph_def
 
 
 def _tensor(name: str) -> str:

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from irconv.runtime.base import TensorSpec
 
-__all__ = ["drop_values", "infer_outputs"]
+__all__ = ["infer_outputs"]
 
 _SIZES = (
     (1009, 1049, 1087, 1117, 1163, 1201, 1249, 1289),
@@ -25,24 +25,14 @@ _SIZES = (
 """Two sizes for each of the first open dimensions: primes, which no computation hits by chance."""
 
 
-_LARGE = 1024
-"""Constants of more bytes are no shapes."""
-
-
-def drop_values(graph_def: Any) -> None:
-    """Leave dtype and shape of large constants and drop their values, to copy the graph cheaply."""
-    for node in graph_def.node:
-        if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > _LARGE:
-            node.attr["value"].tensor.ClearField("tensor_content")
-
-
 def infer_outputs(
     graph_def: Any, inputs: Mapping[str, TensorSpec], outputs: Sequence[str]
 ) -> list[list[int | str | None] | None]:
     """Return sizes and names of the outputs' dimensions; None for what is not known.
 
     Args:
-        graph_def: A graph without variables; it is left as it is.
+        graph_def: A graph without variables, and without the content of its large constants,
+            since it is copied; it is left as it is.
         inputs: What each of its placeholders takes, every open dimension named.
         outputs: Its output tensors.
     """
