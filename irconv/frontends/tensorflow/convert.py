@@ -38,8 +38,6 @@ __all__ = ["to_onnx"]
 
 _WHERE = "frontend tensorflow"
 _INLINE_LIMIT = 1 << 20
-_LARGE = 1 << 18
-"""Constants of more bytes are weights that TensorFlow need not fold."""
 _SHAPE = 1 << 10
 """Constants of at most this many bytes may be shapes, which tf2onnx looks at."""
 _NOT_INLINED = ("_XlaMustCompile", "_noinline")
@@ -93,18 +91,15 @@ def to_onnx(
 def _simplified(graph_def: Any, frozen: FrozenGraph) -> tuple[Any, dict[str, bytes]]:
     """Run TensorFlow's graph optimizer, which folds constants and inlines functions.
 
-    It does not see large constants: it would copy them several times, and a message holds 2 GB.
-
     Returns:
         The graph without the content of large constants, and that content by node.
     """
-    values = take_out(graph_def, _LARGE)
-    hidden = hide(graph_def, values)
+    hidden = hide(graph_def, frozen.weights)
     with tf.Graph().as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
         graph_def = tf_loader.tf_optimize(list(frozen.inputs), list(frozen.outputs), graph_def)
     show(graph_def, hidden)
-    return graph_def, values | take_out(graph_def, _SHAPE)
+    return graph_def, frozen.weights | take_out(graph_def, _SHAPE)
 
 
 def _optimized(graph: Any) -> Any:

@@ -48,7 +48,7 @@ def open_graph(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Sou
         tuple(tensor_spec(name, tensors[_tensor(name)]) for name in inputs),
         tuple(outputs),
         lambda values: list(function(*values)),
-        lambda: FrozenGraph(_read(path), tuple(fed), tuple(fetched)),
+        lambda: FrozenGraph.of(_read(path), fed, fetched),
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import tensorflow as tf
 from tf2onnx import tf_loader
 
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.frontends.factories import first_line
+from irconv.frontends.tensorflow.constants import take_out
 from irconv.frontends.tensorflow.fields import Message
 from irconv.frontends.tensorflow.graph_def import read_graph
 from irconv.runtime.base import TensorSpec
@@ -22,6 +23,8 @@ from irconv.runtime.base import TensorSpec
 __all__ = ["FrozenGraph", "Source", "freeze", "tensor_spec"]
 
 _WHERE = "frontend tensorflow"
+_WEIGHT = 1 << 18
+"""Constants of more bytes are weights that TensorFlow need not fold."""
 _WRITES = re.compile(r"Assign\w*|Resource(?:Scatter|Apply|SparseApply|StridedSliceAssign)\w*")
 
 
@@ -30,14 +33,26 @@ class FrozenGraph:
     """A graph without variables.
 
     Attributes:
-        graph_def: The ``GraphDef``; its functions are inlined as far as they can be.
+        graph_def: The ``GraphDef``; its functions are inlined as far as they can be. Weights are
+            constants without content: TensorFlow would copy them several times, and a message
+            holds 2 GB.
+        weights: The content of those constants by node.
         inputs: Its input tensors, in the order of the source's inputs.
         outputs: Its output tensors, in the order of the source's outputs.
     """
 
     graph_def: Any
+    weights: dict[str, bytes]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, graph_def: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Self:
+        """Take the weights out of a graph; it is emptied, and a copy is kept."""
+        weights = take_out(graph_def, _WEIGHT)
+        copy = type(graph_def)()
+        copy.CopyFrom(graph_def)
+        return cls(copy, weights, tuple(inputs), tuple(outputs))
 
 
 @dataclass(frozen=True)
@@ -91,11 +106,8 @@ def freeze(function: Any) -> FrozenGraph:
             in (tf.resource.as_datatype_enum, tf.variant.as_datatype_enum)
         ):
             raise _has_resource(f"{node.name} is no variable")
-    return FrozenGraph(
-        tf_loader.fix_freezing_errors_part2(graph_def),
-        inputs,
-        tuple(tensor.name for tensor in function.outputs),
-    )
+    outputs = [tensor.name for tensor in function.outputs]
+    return FrozenGraph.of(tf_loader.fix_freezing_errors_part2(graph_def), inputs, outputs)
 
 
 def _has_resource(reason: str) -> UnsupportedError:
