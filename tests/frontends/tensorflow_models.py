@@ -108,6 +108,20 @@ def stacked():
     return shaken(keras.Model(x, y))
 
 
+def odd():
+    """Layers whose nodes tf2onnx writes in a form that ONNX does not know or takes differently."""
+    x = keras.Input((6, 6, 2), name="x")
+    grown = layers.Conv2DTranspose(3, 3, strides=2, output_padding=1, name="grown")(x)
+    resized = layers.Resizing(10, 7, name="resized")(x)
+    nearest = layers.Resizing(10, 7, interpolation="nearest", name="nearest")(x)
+    first = layers.Flatten()(x)[:, :3]
+    hot = keras.ops.one_hot(keras.ops.cast(first * 2.0, "int32"), 4)
+    places = keras.ops.argmax(first, axis=-1, keepdims=True)
+    bins = layers.Discretization([-0.5, 0.0, 0.7], name="bins")(first)
+    outputs = {"grown": grown, "resized": resized, "nearest": nearest, "hot": hot, "bins": bins}
+    return shaken(keras.Model(x, outputs | {"places": places}))
+
+
 def sequential():
     model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="elu")])
     return shaken(model)
@@ -267,12 +281,20 @@ def untranslated_graph():
     return graph
 
 
+def brain_float_graph():
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        tf.cast(tf.cast(x, tf.bfloat16, name="narrow"), tf.float32, name="y")
+    return graph
+
+
 def write_frozen(folder):
     graphs = {
         "while": while_graph(),
         "convolution": convolution_graph(),
         "lacking": lacking_graph(),
         "untranslated": untranslated_graph(),
+        "brain_float": brain_float_graph(),
     }
     for name, graph in graphs.items():
         (folder / f"{name}.pb").write_bytes(graph.as_graph_def().SerializeToString())
@@ -309,6 +331,7 @@ def write_v1(folder):
 def write_keras(folder):
     for make in (
         cnn, words, lstm, gru, gru_before, bidirectional, bigru, stacked, sequential, subclassed,
+        odd,
     ):  # fmt: skip
         make().save(folder / f"{make.__name__}.keras")
     cnn().save(folder / "cnn.h5")

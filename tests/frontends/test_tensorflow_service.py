@@ -107,6 +107,9 @@ KERAS = {
                             "bidirectional: float32[batch,x_dim1,8]"],
     "bigru.keras": ["x: float32[batch,x_dim1,5]", "bidirectional_1: float32[?,3]"],
     "stacked.keras": ["tokens: int32[batch,7]", "simple_rnn: float32[?,3]"],
+    "odd.keras": ["x: float32[batch,6,6,2]", "grown: float32[batch,14,14,3]",
+                  "resized: float32[batch,10,7,2]", "nearest: float32[batch,10,7,2]",
+                  "hot: float32[batch,3,4]", "bins: int32[batch,3]", "places: int32[batch,1]"],
     "sequential.keras": ["input_layer: float32[batch,4]", "dense: float32[batch,3]"],
 }  # fmt: skip
 
@@ -301,3 +304,19 @@ def test_an_operator_without_translation_is_named(
         ("UNSUPPORTED_OP", "tensorflow::Digamma", "digamma"),
     }
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dtype_that_tf2onnx_confuses_is_refused(
+    worker: Worker, tensorflow_models: Path, tmp_path: Path
+) -> None:
+    worker.call(
+        "load_graph",
+        path=str(tensorflow_models / "brain_float.pb"),
+        names=["x"],
+        outputs=["y"],
+        inputs=[],
+    )
+    with pytest.raises(UnsupportedError) as caught:
+        worker.call("export", path=str(tmp_path / "m.onnx"), opset=18)
+    assert {entry.code for entry in caught.value.diagnostics} == {"UNSUPPORTED_DTYPE"}
+    assert {entry.node for entry in caught.value.diagnostics} == {"narrow", "y"}

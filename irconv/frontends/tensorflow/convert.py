@@ -24,6 +24,7 @@ from irconv.frontends.tensorflow.constants import hide, show, take_out
 from irconv.frontends.tensorflow.converters import HANDLERS
 from irconv.frontends.tensorflow.layout import compose_transposes
 from irconv.frontends.tensorflow.output_shapes import infer_outputs
+from irconv.frontends.tensorflow.repairs import repair
 from irconv.frontends.tensorflow.source import FrozenGraph
 from irconv.frontends.tensorflow.transposes import OPTIMIZERS
 from irconv.frontends.tensorflow.weights import to_ir
@@ -65,6 +66,7 @@ def to_onnx(
     fed = {
         tensor.partition(":")[0]: spec for tensor, spec in zip(frozen.inputs, inputs, strict=True)
     }
+    _check_dtypes(frozen.graph_def)
     with _errors() as errors, tf.device("/cpu:0"):
         graph_def, values = _simplified(_prepared(frozen.graph_def, fed), frozen)
         with tf.Graph().as_default() as graph:
@@ -112,6 +114,23 @@ def _optimized(graph: Any) -> Any:
     graph = optimizer.optimize_graph(graph, catch_errors=False, optimizers=OPTIMIZERS)
     vars(graph).pop("update_proto", None)
     return graph
+
+
+def _check_dtypes(graph_def: Any) -> None:
+    """Refuse what tf2onnx writes as another dtype: it takes bfloat16 for float16."""
+    diagnostics = [
+        Diagnostic(
+            "UNSUPPORTED_DTYPE",
+            "tf2onnx does not know bfloat16",
+            node=node.name,
+            op=f"tensorflow::{node.op}",
+            way_out="save the model with the dtype policy float32",
+        )
+        for node in graph_def.node
+        if any(value.type == tf.bfloat16.as_datatype_enum for value in node.attr.values())
+    ]
+    if diagnostics:
+        raise UnsupportedError("onnx", diagnostics, where=_WHERE)
 
 
 def _prepared(graph_def: Any, fed: Mapping[str, TensorSpec]) -> Any:
@@ -208,7 +227,7 @@ def _set_dimensions(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[list[int | str | None] | None],
 ) -> None:
-    """Give dimensions the source's names, and forget those that tf2onnx made up."""
+    """Give dimensions the source's names, forget those that tf2onnx made up, and infer all."""
     for value in all_values(model):
         if value.shape is not None and not value.is_initializer():
             value.shape = ir.Shape([dim if isinstance(dim, int) else None for dim in value.shape])
@@ -218,3 +237,8 @@ def _set_dimensions(
         if dims is not None:
             value.shape = ir.Shape(dims)
     InferShapes().run(model, PassContext())
+    if repair(model):
+        for node in all_nodes(model):
+            for value in node.outputs:
+                value.shape = value.shape if value.is_graph_output() else None
+        InferShapes().run(model, PassContext())

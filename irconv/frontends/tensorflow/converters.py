@@ -14,6 +14,7 @@ import numpy as np
 __all__ = ["HANDLERS"]
 
 _Handler = Callable[..., None]
+_SIGN_BIT = np.iinfo(np.int32).min
 _HANDLERS: dict[str, _Handler] = {}
 
 
@@ -47,6 +48,20 @@ class _Site:
 
         array = np.array(value, dtype or utils.map_onnx_to_numpy_type(self.dtype))
         return str(self._graph.make_const(utils.make_name("const"), array).output[0])
+
+    def floats(self, attribute: str) -> list[float]:
+        """Return a list of numbers that is an attribute."""
+        return list(self._node.get_attr(attribute).floats)
+
+    def only_asked_for_sign(self) -> bool:
+        """Say whether all that reads the output takes its highest bit and nothing else."""
+        readers = self._graph.find_output_consumers(self._node.output[0])
+        return bool(readers) and all(
+            reader.type == "BitwiseAnd"
+            and reader.inputs[1].is_const()
+            and np.all(reader.inputs[1].get_tensor_value(as_list=False) == _SIGN_BIT)
+            for reader in readers
+        )
 
     def replace(self, operator: str, *inputs: str, **attributes: Any) -> None:
         """Put a last node in the place of the TensorFlow node."""
@@ -125,6 +140,34 @@ def _l2_loss(site: _Site) -> None:
 @_handles("Inv")
 def _inverse(site: _Site) -> None:
     site.replace("Reciprocal", site.inputs[0])
+
+
+@_handles("Bucketize")
+def _bucketize(site: _Site) -> None:
+    """The number of boundaries that are not above ``x``."""
+    from onnx import TensorProto
+
+    x = site.add("Cast", site.inputs[0], to=TensorProto.FLOAT)
+    axis = site.constant([-1], np.int64)
+    boundaries = site.constant(site.floats("boundaries"), np.float32)
+    reached = site.add("GreaterOrEqual", site.add("Unsqueeze", x, axis), boundaries)
+    counted = site.add("Cast", reached, to=TensorProto.INT32)
+    site.replace("ReduceSum", counted, axis, keepdims=0)
+
+
+@_handles("Bitcast")
+def _bitcast(site: _Site) -> None:
+    """The bits of a float as an integer, where only the sign is asked for.
+
+    Keras asks so for negative zeros. ``1/x`` is below zero for those too.
+    """
+    if not site.only_asked_for_sign():
+        raise ValueError("ONNX has no operator for the bits of a number")
+    x, zero = site.inputs[0], site.constant(0)
+    below = site.add("Less", x, zero)
+    negative_zero = site.add("Less", site.add("Reciprocal", x), zero)
+    minus, plus = site.constant(-1, np.int32), site.constant(0, np.int32)
+    site.replace("Where", site.add("Or", below, negative_zero), minus, plus)
 
 
 @_handles("Snapshot", "GuaranteeConst", "CheckNumericsV2")
