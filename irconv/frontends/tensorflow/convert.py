@@ -26,6 +26,7 @@ from irconv.frontends.tensorflow.layout import compose_transposes
 from irconv.frontends.tensorflow.output_shapes import infer_outputs
 from irconv.frontends.tensorflow.repairs import repair
 from irconv.frontends.tensorflow.source import FrozenGraph
+from irconv.frontends.tensorflow.tensordot import simplify_tensordots
 from irconv.frontends.tensorflow.transposes import OPTIMIZERS
 from irconv.frontends.tensorflow.weights import to_ir
 from irconv.graph.serialize import save_model
@@ -96,6 +97,7 @@ def _simplified(graph_def: Any, frozen: FrozenGraph) -> tuple[Any, dict[str, byt
     Returns:
         The graph without the content of large constants, and that content by node.
     """
+    simplify_tensordots(graph_def)
     hidden = hide(graph_def, frozen.weights)
     with tf.Graph().as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
