@@ -59,6 +59,20 @@ def cnn():
     return shaken(keras.Model(image, {"label": label, "mask": mask}, name="cnn"))
 
 
+def block():
+    """Dense layers and a normalization over channels between convolutions, as in ConvNeXt."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(6, 2, strides=2)(image)
+    for _ in range(2):
+        y = layers.DepthwiseConv2D(3, padding="same")(x)
+        y = layers.LayerNormalization(epsilon=1e-6)(y)
+        y = layers.Dense(12, activation="gelu")(y)
+        y = layers.Dense(6)(y)
+        x = layers.Add()([x, y])
+    head = layers.Dense(3, name="head")(layers.GlobalAveragePooling2D()(x))
+    return shaken(keras.Model(image, head))
+
+
 def words():
     """Two inputs of the same dynamic length, an embedding and attention."""
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -123,7 +137,7 @@ def odd():
 
 
 def sequential():
-    model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="elu")])
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="elu", name="dense")])
     return shaken(model)
 
 
@@ -330,8 +344,8 @@ def write_v1(folder):
 
 def write_keras(folder):
     for make in (
-        cnn, words, lstm, gru, gru_before, bidirectional, bigru, stacked, sequential, subclassed,
-        odd,
+        cnn, block, words, lstm, gru, gru_before, bidirectional, bigru, stacked, sequential,
+        subclassed, odd,
     ):  # fmt: skip
         make().save(folder / f"{make.__name__}.keras")
     cnn().save(folder / "cnn.h5")

@@ -152,6 +152,26 @@ def test_no_transposes_are_left_inside(
     assert (len(at_input), len(at_flatten), len(transposes)) == (1, 1, 2)
 
 
+def test_dense_layers_let_transposes_pass(
+    worker: Worker, tensorflow_models: Path, tmp_path: Path
+) -> None:
+    path = str(tensorflow_models / "block.keras")
+    worker.call("load_keras", path=path, inputs=[], trust=False)
+    counts = operators(check(worker, tmp_path))
+    assert (counts["Transpose"], counts["Conv"]) == (1, 7)
+    assert counts["Shape"] == 0
+
+
+def test_trusted_code_runs(worker: Worker, tensorflow_models: Path, tmp_path: Path) -> None:
+    marker = tensorflow_models / "markers" / "lambda.keras"
+    path = str(tensorflow_models / "hostile" / "lambda.keras")
+    worker.call("load_keras", path=path, inputs=[], trust=True)
+    assert marker.exists()
+    marker.unlink()
+    check(worker, tmp_path)
+    marker.unlink(missing_ok=True)
+
+
 def test_dimensions_as_the_user_names_and_binds_them(
     worker: Worker, tensorflow_models: Path, tmp_path: Path
 ) -> None:

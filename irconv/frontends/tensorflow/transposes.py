@@ -3,7 +3,8 @@
 TensorFlow keeps images channels last and ONNX channels first, so tf2onnx puts transposes around
 convolutions and pushes them through the graph until they meet and cancel. From opset 18 on
 reductions take their axes as an input, and tf2onnx pushes nothing through those that drop the
-reduced dimensions, as global pooling does.
+reduced dimensions, as global pooling does. A dense layer on an image is a matrix product over the
+last dimension; between channels first it is a convolution of one pixel, which transposes pass.
 
 This module needs tf2onnx and is imported in the worker process only.
 """
@@ -21,8 +22,32 @@ from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 __all__ = ["OPTIMIZERS"]
 
 
+_TO_CHANNELS_LAST = [0, 2, 3, 1]
+
+
 class _TransposeOptimizer(TransposeOptimizer):  # type: ignore[misc]
-    """Pushes a transpose through reductions that drop dimensions too."""
+    """Pushes a transpose through reductions that drop dimensions, and through dense layers."""
+
+    def _initialize_handlers(self) -> None:
+        super()._initialize_handlers()
+        self._handler_map["MatMul"] = self._matmul_handler
+
+    def _matmul_handler(self, trans: Any, node: Any) -> bool:
+        weights = node.inputs[1]
+        is_image = list(trans.get_attr("perm").ints) == _TO_CHANNELS_LAST
+        if not is_image or node.input[0] != trans.output[0] or not weights.is_const():
+            return False
+        matrix = weights.get_tensor_value(as_list=False)
+        if matrix.ndim != 2 or matrix.dtype not in (np.float16, np.float32):
+            return False
+        if not self._switch_transpose_and_node(node, trans):
+            return False
+        kernel = np.ascontiguousarray(matrix.T)[:, :, None, None]
+        constant = self._g.make_const(utils.make_name(weights.name), kernel)
+        self._g.replace_input(node, node.input[1], constant.output[0], 1)
+        node.type = "Conv"
+        node.set_attr("kernel_shape", [1, 1])
+        return True
 
     def _reduce_latest_handler(self, trans: Any, node: Any) -> bool:
         keepdims = node.get_attr("keepdims")
