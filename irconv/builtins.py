@@ -17,9 +17,10 @@ def irconv_frontends() -> list[type[Frontend]]:
     """Return the frontends of the core."""
     from irconv.frontends.onnx import OnnxFrontend
     from irconv.frontends.pytorch import PytorchFrontend
+    from irconv.frontends.tensorflow import TensorflowFrontend
     from irconv.frontends.torchscript import TorchScriptFrontend
 
-    return [OnnxFrontend, TorchScriptFrontend, PytorchFrontend]
+    return [OnnxFrontend, TorchScriptFrontend, PytorchFrontend, TensorflowFrontend]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Programs, archives and weights for the tests of PyTorch's formats, made once a session."""
+"""Models of other frameworks for the frontends' tests, made once a session."""
 
 from __future__ import annotations
 
@@ -78,3 +78,21 @@ def shared_worker() -> Iterator[Callable[[str], SharedWorker]]:
     yield start
     for shared in workers.values():
         shared.worker.close()
+
+
+@pytest.fixture(scope="session")
+def tensorflow_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the models that ``tensorflow_models.py`` writes."""
+    for name in ("tensorflow", "keras", "tf2onnx"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    folder = tmp_path_factory.mktemp("tensorflow")
+    script = Path(__file__).with_name("tensorflow_models.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder

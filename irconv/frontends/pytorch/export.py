@@ -14,12 +14,12 @@ import onnx_ir as ir
 import torch
 
 from irconv.errors import Diagnostic, InputError, UnsupportedError
+from irconv.frontends.interface import all_values, name_interface, strip_metadata
 from irconv.frontends.pytorch.factory import Source, first_line, user_line
 from irconv.frontends.pytorch.signature import Signature
 from irconv.graph.serialize import save_model
-from irconv.graph.walk import all_graphs
 
-__all__ = ["INLINE_LIMIT", "changed_buffers", "check_inference", "strip", "to_onnx", "trace"]
+__all__ = ["INLINE_LIMIT", "changed_buffers", "check_inference", "to_onnx", "trace"]
 
 _WHERE = "frontend pytorch"
 INLINE_LIMIT = 1 << 20
@@ -172,7 +172,7 @@ def to_onnx(
     model = exported.model
     _name_interface(model, signature)
     _name_dimensions(model, dimensions)
-    strip(model)
+    strip_metadata(model)
     save_model(model, path, inline_limit=INLINE_LIMIT)
     return int(model.opset_imports[""])
 
@@ -239,52 +239,14 @@ def _name_interface(model: ir.Model, signature: Signature) -> None:
             where=_WHERE,
             hint="take and return tensors only",
         )
-    _make_room(model, {*inputs, *outputs})
-    for value, name in zip(model.graph.inputs, inputs, strict=True):
-        value.name = name
-    seen: set[ir.Value] = set()
-    for index, (value, name) in enumerate(zip(list(model.graph.outputs), outputs, strict=True)):
-        if value in seen or value.is_graph_input() or value.is_initializer():
-            value = _copy_value(model, value)
-            model.graph.outputs[index] = value
-        seen.add(value)
-        value.name = name
-
-
-def _make_room(model: ir.Model, wanted: set[str]) -> None:
-    """Rename the values that have a name which an input or output is to have."""
-    values = list(_values(model))
-    taken = {value.name for value in values} | wanted
-    for value in values:
-        if value.name in wanted:
-            count = 1
-            while f"{value.name}_{count}" in taken:
-                count += 1
-            value.name = f"{value.name}_{count}"
-            taken.add(value.name)
-
-
-def _copy_value(model: ir.Model, value: ir.Value) -> ir.Value:
-    node = ir.node("Identity", [value])
-    node.outputs[0].shape = value.shape
-    node.outputs[0].type = value.type
-    model.graph.append(node)
-    return node.outputs[0]
-
-
-def _values(model: ir.Model) -> Iterator[ir.Value]:
-    for graph in all_graphs(model):
-        yield from graph.inputs
-        yield from graph.initializers.values()
-        for node in graph:
-            yield from node.outputs
+    name_interface(model, inputs, outputs)
 
 
 def _name_dimensions(model: ir.Model, dimensions: Mapping[str, str]) -> None:
     if not dimensions:
         return
     symbol = re.compile(r"\b(?:" + "|".join(map(re.escape, dimensions)) + r")\b")
-    for value in _values(model):
+    for value in all_values(model):
         if value.shape is None:
             continue
         dims = [
@@ -294,19 +256,3 @@ def _name_dimensions(model: ir.Model, dimensions: Mapping[str, str]) -> None:
             for dim in value.shape
         ]
         value.shape = ir.Shape([dim if isinstance(dim, (int, str)) else None for dim in dims])
-
-
-def strip(model: ir.Model) -> None:
-    """Remove what tells of the machine: stack traces and paths of the user's code."""
-    model.metadata_props.clear()
-    for graph in all_graphs(model):
-        graph.metadata_props.clear()
-        graph.doc_string = None
-        for node in graph:
-            node.metadata_props.clear()
-            node.doc_string = None
-    for function in model.functions.values():
-        function.metadata_props.clear()
-    for value in _values(model):
-        value.metadata_props.clear()
-        value.doc_string = None

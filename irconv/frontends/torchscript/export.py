@@ -23,7 +23,8 @@ from torch._export.converter import TS2EPConverter
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
-from irconv.frontends.pytorch.export import INLINE_LIMIT, strip, to_onnx
+from irconv.frontends.interface import strip_metadata
+from irconv.frontends.pytorch.export import INLINE_LIMIT, to_onnx
 from irconv.frontends.pytorch.names import free_name
 from irconv.frontends.pytorch.signature import Leaf, name_dimensions, read_signature
 from irconv.frontends.torchscript.call import ScriptCall
@@ -116,7 +117,7 @@ def write_by_script(
     model = ir.load(written)
     _shorten_names(model)
     _forget_shapes(model)
-    strip(model)
+    strip_metadata(model)
     save_model(model, path, inline_limit=INLINE_LIMIT)
     shutil.rmtree(folder)
 

@@ -26,7 +26,7 @@ from irconv.graph.reading.regular_file import open_regular
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["ExternalFiles"]
+__all__ = ["ExternalFiles", "is_repository_blob"]
 
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
 _BLOB_NAME = re.compile(r"[0-9a-f]{32,128}")
@@ -108,7 +108,7 @@ class ExternalFiles:
     def _open(self, location: str, label: str) -> _File:
         self._check_location(location, label)
         path = Path(os.path.realpath(self._root / location))
-        if not path.is_relative_to(self._root) and not self._is_blob(path):
+        if not path.is_relative_to(self._root) and not is_repository_blob(path, self._root):
             raise self._refusal(
                 location,
                 label,
@@ -142,19 +142,25 @@ class ExternalFiles:
                 "relative location",
             )
 
-    def _is_blob(self, path: Path) -> bool:
-        """Say whether ``path`` is a blob of the Hugging Face repository that this folder is in."""
-        inside = self._root.parts
-        return any(
-            part == _SNAPSHOTS
-            and index + 1 < len(inside)
-            and path.parent == Path(*inside[:index], _BLOBS)
-            and _BLOB_NAME.fullmatch(path.name) is not None
-            for index, part in enumerate(inside)
-        )
-
     @staticmethod
     def _refusal(location: str, label: str, problem: str, hint: str) -> InputError:
         return InputError(
             f"{label}: its external data {shown(location)} {problem}", where=_WHERE, hint=hint
         )
+
+
+def is_repository_blob(path: Path, folder: Path) -> bool:
+    """Say whether a file is a blob of the Hugging Face repository that a folder is in.
+
+    Args:
+        path: The file, links followed.
+        folder: The model's folder, links followed.
+    """
+    inside = folder.parts
+    return any(
+        part == _SNAPSHOTS
+        and index + 1 < len(inside)
+        and path.parent == Path(*inside[:index], _BLOBS)
+        and _BLOB_NAME.fullmatch(path.name) is not None
+        for index, part in enumerate(inside)
+    )

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Carved", "Span", "Tokens", "WireError", "carve", "weave"]
+__all__ = ["Carved", "Span", "Tokens", "WireError", "carve", "read_varint", "weave"]
 
 MAX_MESSAGE_DEPTH = 100
 """The nesting depth that protobuf implementations refuse to go beyond."""
@@ -153,10 +153,10 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
     at = start
     while at < end:
         tag_at = at
-        tag, at = _varint(data, at, end)
+        tag, at = read_varint(data, at, end)
         kind = tag & 7
         if kind == _BYTES:
-            length, at = _varint(data, at, end)
+            length, at = read_varint(data, at, end)
             if length > end - at:
                 raise WireError(
                     f"a field of {length} bytes at offset {tag_at} goes beyond the end of its "
@@ -165,7 +165,7 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
             yield tag >> 3, tag_at, at, at + length
             at += length
         elif kind == _VARINT:
-            _, at = _varint(data, at, end)
+            _, at = read_varint(data, at, end)
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
             if at > end:
@@ -174,7 +174,12 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
             raise WireError(f"wire type {kind} at offset {tag_at} is none that ONNX uses")
 
 
-def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+def read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+    """Return the number at offset ``at`` and the offset behind it.
+
+    Raises:
+        WireError: If it is cut off at ``end`` or has more than 10 bytes.
+    """
     value = shift = 0
     for position in range(at, min(at + _MAX_VARINT, end)):
         byte = data[position]
