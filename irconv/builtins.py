@@ -17,8 +17,9 @@ def irconv_frontends() -> list[type[Frontend]]:
     """Return the frontends of the core."""
     from irconv.frontends.onnx import OnnxFrontend
     from irconv.frontends.pytorch import PytorchFrontend
+    from irconv.frontends.tflite import TfliteFrontend
 
-    return [OnnxFrontend, PytorchFrontend]
+    return [OnnxFrontend, PytorchFrontend, TfliteFrontend]
 
 
 @hookimpl

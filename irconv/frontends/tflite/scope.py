@@ -1,0 +1,124 @@
+"""Converting the operators of one graph, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from irconv.errors import Diagnostic
+from irconv.frontends.tflite.edges import Edge
+from irconv.frontends.tflite.nodes import ONNX_DTYPES, Nodes, Pool
+from irconv.frontends.tflite.ops.registry import converter_of
+from irconv.frontends.tflite.refusal import RefusalError
+from irconv.frontends.tflite.site import Site
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from irconv.frontends.tflite.file import ModelFile
+    from irconv.frontends.tflite.model import Operator, Tensor
+
+__all__ = ["Conversion", "Scope"]
+
+
+class Conversion:
+    """What all graphs of a model share while they are converted.
+
+    Args:
+        file: The model.
+        exact: Whether integers that LiteRT makes of activations at run time are kept.
+
+    Attributes:
+        file: The model.
+        exact: Whether integers that LiteRT makes of activations at run time are kept.
+        pool: Names and constants.
+        refusals: What could not be converted.
+        notes: What the user should know, in the order of discovery.
+    """
+
+    def __init__(self, file: ModelFile, *, exact: bool) -> None:
+        self.file = file
+        self.exact = exact
+        self.pool = Pool()
+        self.refusals: list[Diagnostic] = []
+        self.notes: dict[str, None] = {}
+
+
+class Scope:
+    """One graph.
+
+    Args:
+        conversion: What all graphs share.
+        number: Number of the subgraph.
+        inputs: Values of its inputs, in their own dtypes, channels last.
+        nodes: Where nodes are added; None for a new graph.
+
+    Attributes:
+        conversion: What all graphs share.
+        nodes: Where nodes are added.
+        edges: Its tensors.
+    """
+
+    def __init__(
+        self,
+        conversion: Conversion,
+        number: int,
+        inputs: Sequence[ir.Value],
+        nodes: Nodes | None = None,
+    ) -> None:
+        self.conversion = conversion
+        self.nodes = nodes or Nodes(conversion.pool)
+        self._subgraph = conversion.file.model.subgraphs[number]
+        self.edges = [
+            Edge(tensor, self.nodes, conversion.file) for tensor in self._subgraph.tensors
+        ]
+        for index, value in zip(self._subgraph.inputs, inputs, strict=True):
+            self.edges[index].set_raw(value)
+        for edge in self.edges:
+            if edge.tensor.variable and edge.tensor.data is None:
+                self._clear(edge)
+
+    def run(self) -> list[ir.Value]:
+        """Convert all operators and return the outputs; a refused one is its input or zero."""
+        for operator in self._subgraph.operators:
+            self._convert(operator)
+        return [self._result(self.edges[index]) for index in self._subgraph.outputs]
+
+    def _result(self, edge: Edge) -> ir.Value:
+        return self.nodes.constant(0) if edge.refused else edge.raw()
+
+    def _convert(self, operator: Operator) -> None:
+        site = Site(self, operator)
+        if any(edge.refused for edge in site.inputs):
+            _refuse(site)
+            return
+        try:
+            converter_of(operator.code)(site)
+        except RefusalError as refusal:
+            self.conversion.refusals.append(
+                Diagnostic(
+                    "UNSUPPORTED_FORM",
+                    refusal.reason,
+                    node=site.outputs[0].tensor.name if site.outputs else "",
+                    op=f"tflite::{operator.code}",
+                    way_out=refusal.way_out,
+                )
+            )
+            _refuse(site)
+
+    def _clear(self, edge: Edge) -> None:
+        """Give a variable the value that it has in the first run."""
+        tensor: Tensor = edge.tensor
+        if tensor.shape is None or None in tensor.shape or tensor.dtype not in ONNX_DTYPES:
+            return
+        dtype = ONNX_DTYPES[tensor.dtype].numpy()
+        point = tensor.quantization.zero_points[0] if tensor.quantization else 0
+        shape = [size for size in tensor.shape if size is not None]
+        edge.set_raw(self.nodes.constant(np.full(shape, point, dtype)))
+
+
+def _refuse(site: Site) -> None:
+    for edge in site.outputs:
+        edge.refused = True
