@@ -74,14 +74,12 @@ def convert(
     claimed: set[ir.Value] = set(inputs)
     outputs = [_output(scope, port, claimed) for port in interface.outputs]
     opset = _opset(file.model)
-    graph = ir.Graph(
-        inputs,
-        outputs,
-        nodes=nodes.nodes,
-        initializers=conversion.pool.initializers,
-        opset_imports={"": opset},
-        name=file.model.subgraphs[interface.subgraph].name or "main",
-    )
+    graph = conversion.pool.graph
+    graph.name = file.model.subgraphs[interface.subgraph].name or "main"
+    graph.opset_imports[""] = opset
+    graph.inputs.extend(inputs)
+    graph.extend(nodes.nodes)
+    graph.outputs.extend(outputs)
     model = ir.Model(
         graph, ir_version=_IR_VERSION, producer_name="irconv", producer_version=__version__
     )

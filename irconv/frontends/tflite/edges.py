@@ -51,6 +51,7 @@ class Edge:
         tensor: What the file says of it.
         stored: The constant that a DEQUANTIZE made this edge of, where it is one.
         refused: Whether an operator that it depends on was refused.
+        items: Of a tensor of sizes, those that are known before the model runs.
         cache: What converters derived from it for each other.
     """
 
@@ -58,6 +59,7 @@ class Edge:
         self.tensor = tensor
         self.stored: Edge | None = None
         self.refused = False
+        self.items: list[int | None] | None = None
         self.cache: dict[str, Any] = {}
         self._nodes = nodes
         self._file = file
@@ -79,12 +81,16 @@ class Edge:
                 f"the rank of tensor {self.tensor.name!r} is not in the file",
                 "convert the model with static input shapes",
             )
-        return self.tensor.shape
+        shape = self.tensor.shape
+        if None in shape:
+            for (_, first), value in self._values.items():
+                shape = _refined(shape, value, first)
+        return shape
 
     @property
     def rank(self) -> int:
         """Number of dimensions; refused where it is unknown."""
-        return len(self.shape)
+        return len(self.shape if self.tensor.shape is None else self.tensor.shape)
 
     @property
     def is_constant(self) -> bool:
@@ -205,7 +211,9 @@ class Edge:
         nodes = self._nodes
         if self.is_constant:
             order = last_to_first(self.rank) if first else list(range(self.rank))
-            return self._stored_constant(order, None) if raw else self._constant(order, None)
+            if raw and self.stored is None:
+                return self._stored_constant(order, None)
+            return self._constant(order, None)
         other = (raw, not first)
         if not raw and (True, first) in self._values:
             return self._dequantize(self._values[True, first], first=first)
@@ -232,7 +240,7 @@ class Edge:
                 stored,
                 source.tensor.dtype,
                 source.quantization,
-                list(order).index(axis),
+                list(order).index(axis) if source.quantization.per_axis else 0,
             )
         if self.stored is not None:
             return self._nodes.cast(stored, "float32")
@@ -263,7 +271,7 @@ class Edge:
     def _dequantize(self, value: ir.Value, *, first: bool) -> ir.Value:
         assert self.quantization is not None
         axis = self.quantization.axis
-        if first:
+        if first and self.quantization.per_axis:
             axis = last_to_first(self.rank).index(axis)
         return _dequantized(self._nodes, value, self.tensor.dtype, self.quantization, axis)
 
@@ -273,7 +281,7 @@ class Edge:
         if quantization.details:
             raise _unknown_scheme(quantization)
         axis = quantization.axis
-        if first:
+        if first and quantization.per_axis:
             axis = last_to_first(self.rank).index(axis)
         scales: Any = list(quantization.scales)
         points: Any = list(quantization.zero_points)
@@ -307,6 +315,21 @@ def _dequantized(
         nodes.constant(scales, "float32"),
         point,
         axis=axis if per_axis else None,
+    )
+
+
+def _refined(
+    shape: tuple[int | None, ...], value: ir.Value, first: bool
+) -> tuple[int | None, ...]:
+    """Return a shape with the sizes that the file leaves open and the graph tells."""
+    rank = len(shape)
+    if value.shape is None or len(value.shape) != rank:
+        return shape
+    order = first_to_last(rank) if first else range(rank)
+    known = [value.shape[axis] for axis in order]
+    return tuple(
+        found if size is None and isinstance(found, int) else size
+        for size, found in zip(shape, known, strict=True)
     )
 
 

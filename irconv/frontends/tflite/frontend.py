@@ -71,6 +71,7 @@ class TfliteFrontend(Frontend):
         from irconv.frontends.tflite.file import ModelFile, copy_file
         from irconv.frontends.tflite.interface import choose_interface, name_dims
         from irconv.passes.base import PassContext
+        from irconv.passes.eliminate_dead_code import EliminateDeadCode
         from irconv.passes.infer_shapes import InferShapes
 
         path = request.directory / "model.tflite"
@@ -79,7 +80,8 @@ class TfliteFrontend(Frontend):
         interface = choose_interface(file.model, request.signature)
         dims = name_dims(interface.inputs, request.inputs)
         converted = convert(file, interface, dims, exact=self.hybrid == "exact")
-        InferShapes().run(converted.model, PassContext())
+        for step in (EliminateDeadCode(), InferShapes()):
+            step.run(converted.model, PassContext())
         notes = list(converted.notes)
         if interface.signature is not None and len(file.model.signatures) > 1:
             notes.insert(0, f"imported the signature {interface.signature!r}")

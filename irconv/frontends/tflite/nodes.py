@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.reading.mapped import MappedTensor
+from irconv.passes.opset.infer import infer_outputs
 
 if TYPE_CHECKING:
     from irconv.runtime.base import Array
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["Nodes", "Pool"]
 
 _SMALL = 4096
+_OPSET = 21
 
 
 class Pool:
     """Names and constants of a whole model; bodies see the constants of the main graph.
 
     Attributes:
-        initializers: The constants.
+        graph: The main graph, which has the constants.
     """
 
     def __init__(self) -> None:
-        self.initializers: list[ir.Value] = []
+        self.graph = ir.Graph([], [], nodes=[])
         self._known: dict[tuple[Any, ...], ir.Value] = {}
         self._counters: dict[str, int] = {}
 
@@ -83,7 +85,7 @@ class Pool:
             shape=ir.Shape(tensor.shape.numpy()),
             const_value=tensor,
         )
-        self.initializers.append(value)
+        self.graph.initializers.add(value)
         return value
 
 
@@ -123,6 +125,7 @@ class Nodes:
         for output in node.outputs:
             output.name = self.pool.name(f"{op_type}_value")
         self.nodes.append(node)
+        infer_outputs(node, _OPSET)
         return node.outputs
 
     def constant(self, array: Any, dtype: str | None = None) -> ir.Value:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irconv.errors import Diagnostic
+from irconv.errors import Diagnostic, InputError
 from irconv.frontends.tflite.edges import Edge
 from irconv.frontends.tflite.nodes import ONNX_DTYPES, Nodes, Pool
 from irconv.frontends.tflite.ops.registry import converter_of
 from irconv.frontends.tflite.refusal import RefusalError
 from irconv.frontends.tflite.site import Site
+from irconv.frontends.tflite.sizes import follow_sizes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from irconv.frontends.tflite.model import Operator, Tensor
 
 __all__ = ["Conversion", "Scope"]
+
+
+_MISFITS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError, MemoryError)
+"""What converters run into where a file says what cannot be, such as a fifth dimension of four."""
 
 
 class Conversion:
@@ -96,6 +101,7 @@ class Scope:
             return
         try:
             converter_of(operator.code)(site)
+            follow_sizes(site)
         except RefusalError as refusal:
             self.conversion.refusals.append(
                 Diagnostic(
@@ -107,6 +113,13 @@ class Scope:
                 )
             )
             _refuse(site)
+        except _MISFITS as error:
+            raise InputError(
+                f"operator {operator.index} ({operator.code}) of the TFLite model has operands or "
+                f"options that do not fit it: {error}",
+                where="frontend tflite",
+                hint="the file is damaged; get it again from where it was made",
+            ) from error
 
     def _clear(self, edge: Edge) -> None:
         """Give a variable the value that it has in the first run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from irconv.frontends.tflite import hybrid
 from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
+from irconv.frontends.tflite.sizes import known_items
 from irconv.frontends.tflite.windows import is_same, spatial, window_attributes
 
 if TYPE_CHECKING:
@@ -17,8 +19,61 @@ if TYPE_CHECKING:
 
     from irconv.frontends.tflite.edges import Edge
     from irconv.frontends.tflite.site import Site
+    from irconv.runtime.base import Array
 
-__all__ = ["bias_of"]
+__all__ = ["Blocks", "Dilated", "bias_of"]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What SPACE_TO_BATCH_ND did.
+
+    Attributes:
+        x: What it took.
+        block: Its block, which is the dilation of the convolution behind it.
+        pads: Its padding, before and after each dimension.
+    """
+
+    x: Edge
+    block: list[int]
+    pads: Array
+
+
+@dataclass(frozen=True)
+class Dilated:
+    """A convolution between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND.
+
+    TensorFlow takes dilated convolutions apart in this way.
+
+    Attributes:
+        site: The convolution.
+        blocks: What was done before it.
+        kernel: Its weights.
+        bias: Its bias.
+        group: Its groups.
+    """
+
+    site: Site
+    blocks: Blocks
+    kernel: ir.Value
+    bias: ir.Value | None
+    group: int | None
+
+    def joined(self, block: Sequence[int], crops: Array) -> ir.Value | None:
+        """Return the three as one convolution, channels first; None where they are not one."""
+        left = self.blocks.pads - crops
+        if list(block) != self.blocks.block or (left < 0).any():
+            return None
+        value = self.site.nodes.op(
+            "Conv",
+            self.blocks.x.real(first=True),
+            self.kernel,
+            self.bias,
+            group=self.group,
+            dilations=self.blocks.block,
+            pads=[int(pad) for pad in left.T.reshape(-1)],
+        )
+        return self.site.activated(value)
 
 
 @converts("CONV_2D")
@@ -106,6 +161,9 @@ def _convolve(site: Site, kernel: ir.Value, sizes: Sequence[int], group: int | N
     bias = bias_of(site, 2, x, weights)
     attributes = window_attributes(site, x.shape[1:-1], sizes)
     site.write(site.nodes.op("Conv", value, kernel, bias, group=group, **attributes), first=True)
+    blocks: Blocks | None = x.cache.get("blocks")
+    if blocks is not None and set(attributes) == {"kernel_shape"} and not is_same(site):
+        site.output().cache["dilated"] = Dilated(site, blocks, kernel, bias, group)
 
 
 def _upsample(
@@ -144,7 +202,7 @@ def _upsample(
 
 def _output_sizes(site: Site) -> list[int | None]:
     """Return the spatial sizes of the output, from its stated shape or the output's own."""
-    stated = site.ints(0)
+    stated = known_items(site.input(0))
     if stated is not None and len(stated) == site.output().rank:
         return list(stated[1:-1])
     return list(site.output().shape[1:-1])

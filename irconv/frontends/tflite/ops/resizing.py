@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irconv.frontends.tflite.ops.convolution import Blocks, Dilated
 from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
 
@@ -84,6 +85,8 @@ def space_to_batch_nd(site: Site) -> None:
     block = site.fixed_ints(1, "its block")
     pads = np.reshape(site.fixed_ints(2, "its padding"), (-1, 2))
     count = len(block)
+    if count == x.rank - 2:
+        site.output().cache["blocks"] = Blocks(x, block, pads)
     sizes = [
         size + int(pad.sum()) for size, pad in zip(_known(x.shape[1 : count + 1]), pads, strict=True)
     ]
@@ -110,6 +113,11 @@ def batch_to_space_nd(site: Site) -> None:
     block = site.fixed_ints(1, "its block")
     crops = np.reshape(site.fixed_ints(2, "its cropping"), (-1, 2))
     count = len(block)
+    dilated: Dilated | None = x.cache.get("dilated")
+    joined = dilated.joined(block, crops) if dilated is not None else None
+    if joined is not None:
+        site.write(joined, first=True)
+        return
     sizes, rest = _known(x.shape[1 : count + 1]), _known(x.shape[count + 1 :])
     value = nodes.reshape(x.real(), [*block, -1, *sizes, *rest])
     order = [count]

@@ -9,6 +9,7 @@ import numpy as np
 from irconv.frontends.tflite.edges import first_to_last, last_to_first
 from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
+from irconv.frontends.tflite.sizes import known_items
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,9 +38,12 @@ def reshape(site: Site) -> None:
 
 
 def _stated_sizes(site: Site) -> list[int] | None:
-    """Return the new shape, or None where it is computed."""
+    """Return the new shape, -1 for one size that is computed; None where more are."""
     if site.has(1):
-        return site.ints(1)
+        items = known_items(site.input(1))
+        if items is None or items.count(None) + items.count(-1) > 1:
+            return None
+        return [-1 if item is None else item for item in items]
     return [int(size) for size in site.option("new_shape", ())]
 
 
