@@ -158,7 +158,10 @@ def _input(port: Port, dims: Sequence[int | str]) -> ir.Value:
 
 def _output(scope: Scope, port: Port, claimed: set[ir.Value]) -> ir.Value:
     """Return a value that is this output only, by the output's name."""
-    value = scope.edges[port.tensor.index].raw()
+    edge = scope.edges[port.tensor.index]
+    value = edge.raw()
+    if edge.disguise:
+        _refuse([_disguised(port, edge.disguise)])
     if value in claimed or value.producer() is None:
         value = scope.nodes.op("Identity", value)
     claimed.add(value)
@@ -167,6 +170,15 @@ def _output(scope: Scope, port: Port, claimed: set[ir.Value]) -> ir.Value:
     if port.tensor.shape is not None:
         value.shape = ir.Shape(port.tensor.shape)
     return value
+
+
+def _disguised(port: Port, dtype: str) -> Diagnostic:
+    return Diagnostic(
+        "UNSUPPORTED_FORM",
+        f"output {port.name!r} is the bits of {dtype} as {port.tensor.dtype}",
+        op="tflite::BITCAST",
+        way_out="give the numbers themselves",
+    )
 
 
 def _opset(model: Model) -> int:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from irconv.frontends.tflite.nodes import ONNX_DTYPES, Nodes
 from irconv.frontends.tflite.refusal import RefusalError
+from irconv.runtime.values import numpy_dtype
 
 if TYPE_CHECKING:
     from irconv.frontends.tflite.file import ModelFile
@@ -51,6 +52,7 @@ class Edge:
         tensor: What the file says of it.
         stored: The constant that a DEQUANTIZE made this edge of, where it is one.
         refused: Whether an operator that it depends on was refused.
+        disguise: The dtype that its numbers have really, where the file says another.
         items: Of a tensor of sizes, those that are known before the model runs.
         cache: What converters derived from it for each other.
     """
@@ -59,6 +61,7 @@ class Edge:
         self.tensor = tensor
         self.stored: Edge | None = None
         self.refused = False
+        self.disguise = ""
         self.items: list[int | None] | None = None
         self.cache: dict[str, Any] = {}
         self._nodes = nodes
@@ -249,6 +252,8 @@ class Edge:
     def _stored_constant(self, order: Sequence[int], shape: Sequence[int] | None) -> ir.Value:
         tensor = (self.stored or self).tensor
         array = self.array()
+        if self.disguise:
+            array = array.view(numpy_dtype(self.disguise))
         as_stored = shape is None and list(order) == list(range(array.ndim))
         native = tensor.dtype not in ("bool", "string", "int4", "uint4", "int2")
         pool = self._nodes.pool

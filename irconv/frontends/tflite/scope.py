@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irconv.errors import Diagnostic, InputError
+from irconv.frontends.tflite.disguise import disguise_outputs, prepare_disguised
 from irconv.frontends.tflite.edges import Edge
 from irconv.frontends.tflite.nodes import ONNX_DTYPES, Nodes, Pool
 from irconv.frontends.tflite.ops.registry import converter_of
@@ -100,7 +101,9 @@ class Scope:
             _refuse(site)
             return
         try:
+            disguise = prepare_disguised(site)
             converter_of(operator.code)(site)
+            disguise_outputs(site, disguise)
             follow_sizes(site)
         except RefusalError as refusal:
             self.conversion.refusals.append(

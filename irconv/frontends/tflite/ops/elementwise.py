@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
+from irconv.runtime.values import numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,13 +101,22 @@ def cast(site: Site) -> None:
 
 @converts("BITCAST")
 def bitcast(site: Site) -> None:
-    """BITCAST between dtypes of one size; ONNX Runtime knows none."""
+    """BITCAST between dtypes of one width: Cast of integers, a disguise of other numbers."""
     x, y = site.input(0), site.output()
-    if x.tensor.dtype != y.tensor.dtype:
-        raise RefusalError(
-            f"ONNX has no operator that reads the bits of {x.tensor.dtype} as {y.tensor.dtype}"
-        )
-    y.set_raw(site.nodes.op("Identity", x.raw()))
+    dtype, target = x.disguise or x.tensor.dtype, y.tensor.dtype
+    if dtype == target:
+        y.set_raw(x.raw())
+        return
+    widths = [numpy_dtype(name).itemsize for name in (dtype, target)]
+    if widths[0] != widths[1] or "string" in (dtype, target):
+        raise RefusalError(f"it reads the bits of {dtype} as {target}")
+    if x.is_constant:
+        y.set_raw(site.nodes.pool.constant(np.array(x.array().view(numpy_dtype(target)))))
+    elif all(numpy_dtype(name).kind in "iub" for name in (dtype, target)) and target != "bool":
+        y.set_raw(site.nodes.cast(x.raw(), target))
+    else:
+        y.set_raw(x.raw())
+        y.disguise = dtype
 
 
 @converts("QUANTIZE")
