@@ -33,18 +33,18 @@ def convnet() -> keras.Model:
     x = layers.Conv2D(8, 3, dilation_rate=2, activation="relu")(x)
     x = layers.UpSampling2D(2)(x)
     x = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(x)
-    x = layers.Flatten()(x)
+    x = layers.Dense(16, activation="relu")(layers.Flatten()(x))
     return keras.Model(inputs, layers.Dense(5, activation="softmax", name="scores")(x))
 
 
 def attention() -> keras.Model:
     """A transformer's block over embeddings."""
     ids = keras.Input((6,), dtype="int32", name="ids")
-    x = layers.Embedding(20, 8)(ids)
+    x = layers.Embedding(50, 24)(ids)
     y = layers.LayerNormalization()(x)
-    x = layers.Add()([x, layers.MultiHeadAttention(2, 4)(y, y)])
-    y = layers.Dense(16, activation="gelu")(layers.LayerNormalization()(x))
-    x = layers.Add()([x, layers.Dense(8)(y)])
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 8)(y, y)])
+    y = layers.Dense(48, activation="gelu")(layers.LayerNormalization()(x))
+    x = layers.Add()([x, layers.Dense(24)(y)])
     return keras.Model(ids, [layers.Dense(3)(x), layers.GlobalMaxPooling1D()(x)])
 
 

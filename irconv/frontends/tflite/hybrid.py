@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from irconv.frontends.tflite.edges import Edge
     from irconv.frontends.tflite.site import Site
 
-__all__ = ["activations", "is_hybrid"]
+__all__ = ["activations", "is_hybrid", "is_rounded"]
 
 _NOTE = (
     "LiteRT rounds activations to 8 bits where only weights are quantized; the operators that do "
@@ -40,6 +40,11 @@ def is_hybrid(x: Edge, weights: Edge) -> bool:
         and weights.quantization is not None
         and weights.tensor.dtype in ("int8", "uint8", "int4")
     )
+
+
+def is_rounded(site: Site, x: Edge, weights: Edge) -> bool:
+    """Whether the graph is to round ``x`` as LiteRT does."""
+    return is_hybrid(x, weights) and site.scope.conversion.exact
 
 
 def activations(

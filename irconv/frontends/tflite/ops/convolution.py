@@ -162,6 +162,8 @@ def _convolve(site: Site, kernel: ir.Value, sizes: Sequence[int], group: int | N
     attributes = window_attributes(site, x.shape[1:-1], sizes)
     site.write(site.nodes.op("Conv", value, kernel, bias, group=group, **attributes), first=True)
     blocks: Blocks | None = x.cache.get("blocks")
+    if hybrid.is_rounded(site, x, weights):
+        return
     if blocks is not None and set(attributes) == {"kernel_shape"} and not is_same(site):
         site.output().cache["dilated"] = Dilated(site, blocks, kernel, bias, group)
 

@@ -207,17 +207,16 @@ def reverse_sequence(site: Site) -> None:
 def dynamic_update_slice(site: Site) -> None:
     """DYNAMIC_UPDATE_SLICE: ScatterND; the start is moved so that the update lies within."""
     x, update, nodes = site.input(0), site.input(1), site.nodes
-    if None in x.shape or None in update.shape:
-        raise RefusalError(
-            "the shapes of its operands are computed at run time",
-            "convert the model with static shapes",
-        )
-    sizes = [size or 0 for size in update.shape]
-    room = [(size or 0) - part for size, part in zip(x.shape, sizes, strict=True)]
-    zero = nodes.constant(0, "int64")
-    start = nodes.op("Max", nodes.op("Min", site.int64(2), nodes.ints(room)), zero)
-    grid = np.moveaxis(np.indices(sizes), 0, -1).astype(np.int64)
-    places = nodes.op("Add", nodes.constant(grid), start)
     raw = site.carries(x, update)
-    value = nodes.op("ScatterND", x.read(raw=raw), places, update.read(raw=raw))
-    site.bind(value, raw=raw)
+    value, part = x.read(raw=raw), update.read(raw=raw)
+    sizes = nodes.sizes(part)
+    room = nodes.op("Sub", nodes.sizes(value), sizes)
+    start = nodes.op("Max", nodes.op("Min", site.int64(2), room), nodes.constant(0, "int64"))
+    if None in update.shape:
+        ones = nodes.op("Expand", nodes.constant(1, "int64"), sizes)
+        grid = nodes.op("Transpose", nodes.op("NonZero", ones), perm=[1, 0])
+        part = nodes.reshape(part, [-1])
+    else:
+        known = [size or 0 for size in update.shape]
+        grid = nodes.constant(np.moveaxis(np.indices(known), 0, -1).astype(np.int64))
+    site.bind(nodes.op("ScatterND", value, nodes.op("Add", grid, start), part), raw=raw)

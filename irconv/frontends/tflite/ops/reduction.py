@@ -50,4 +50,4 @@ def reduce_truth(site: Site) -> None:
     numbers = nodes.cast(site.input(0).raw(), "int32")
     keeps = int(bool(site.option("keep_dims")))
     value = nodes.op(name, numbers, site.int64(1), keepdims=keeps, noop_with_empty_axes=1)
-    site.output().set_raw(nodes.cast(value, "bool"))
+    site.output().set_raw(nodes.op("Greater", value, nodes.constant(0, "int32")))

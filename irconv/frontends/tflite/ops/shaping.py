@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,11 +31,14 @@ def reshape(site: Site) -> None:
     if sizes is None:
         site.bind(nodes.op("Reshape", value, site.int64(1)), raw=raw)
         return
-    if y.tensor.shape is not None and y.rank == len(sizes) == 4 and sizes[1:3] == [1, 1]:
+    first = len(sizes) == 4 and sizes[1:3] == [1, 1] and y.tensor.shape is not None
+    if first:
         sizes = [sizes[axis] for axis in last_to_first(len(sizes))]
-        site.bind(nodes.reshape(value, sizes), raw=raw, first=True)
-        return
-    site.bind(nodes.reshape(value, sizes), raw=raw)
+    if _keeps_batch(x, sizes):
+        value = nodes.op("Reshape", value, nodes.ints([0, *sizes[1:]]))
+    else:
+        value = nodes.reshape(value, sizes)
+    site.bind(value, raw=raw, first=first and y.rank == 4)
 
 
 def _stated_sizes(site: Site) -> list[int] | None:
@@ -45,6 +49,16 @@ def _stated_sizes(site: Site) -> list[int] | None:
             return None
         return [-1 if item is None else item for item in items]
     return [int(size) for size in site.option("new_shape", ())]
+
+
+def _keeps_batch(x: Edge, sizes: list[int]) -> bool:
+    """Whether the size that is computed is that of the operand's first dimension."""
+    if x.tensor.shape is None or not sizes or not x.rank:
+        return False
+    batch, *rest = x.shape
+    if batch is not None or sizes[0] != -1 or None in rest or 0 in sizes:
+        return False
+    return math.prod(size or 0 for size in rest) == math.prod(sizes[1:])
 
 
 def _is_pixel(edge: Edge) -> bool:
