@@ -17,7 +17,6 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ def load_suite() -> dict[str, Any]:
 
 def round_trip(case: Any, folder: Path) -> str:
     """Return ``pass`` or what went wrong."""
+    import onnx
     import onnxruntime
     from irconv_tflite.backend import TfliteBackend
 
@@ -54,8 +54,6 @@ def round_trip(case: Any, folder: Path) -> str:
     from irconv.passes.pipelines import build_pipeline
     from irconv.plugins import load_registry
     from irconv.worker import WorkerLimits
-
-    import onnx
 
     source = folder / "source.onnx"
     onnx.save(case.model, source)

@@ -122,9 +122,7 @@ class Functions(tf.Module):
 def signatures(folder: Path) -> bytes:
     """A SavedModel keeps the signatures' names."""
     module = Functions()
-    tf.saved_model.save(
-        module, str(folder), {"halve": module.halve, "branch": module.branch}
-    )
+    tf.saved_model.save(module, str(folder), {"halve": module.halve, "branch": module.branch})
     return tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
 
 
@@ -134,7 +132,10 @@ def flex() -> bytes:
         return tf.linalg.inv(x) + tf.linalg.cholesky(x)
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+        tf.lite.OpsSet.SELECT_TF_OPS,
+    ]
     return converter.convert()
 
 

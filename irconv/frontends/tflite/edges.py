@@ -323,9 +323,7 @@ def _dequantized(
     )
 
 
-def _refined(
-    shape: tuple[int | None, ...], value: ir.Value, first: bool
-) -> tuple[int | None, ...]:
+def _refined(shape: tuple[int | None, ...], value: ir.Value, first: bool) -> tuple[int | None, ...]:
     """Return a shape with the sizes that the file leaves open and the graph tells."""
     rank = len(shape)
     if value.shape is None or len(value.shape) != rank:

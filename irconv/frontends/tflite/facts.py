@@ -27,9 +27,7 @@ def describe(file: ModelFile) -> dict[str, Any]:
     if "serving_default" in signatures:
         default = "serving_default"
     interface = choose_interface(model, default)
-    operators = [
-        operator for subgraph in model.subgraphs for operator in subgraph.operators
-    ]
+    operators = [operator for subgraph in model.subgraphs for operator in subgraph.operators]
     counts = Counter(map(_label, operators))
     refusals = refusals_of(reachable(model, interface.subgraph))
     constants = {

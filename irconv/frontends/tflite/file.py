@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import mmap
 import os
 from pathlib import Path
@@ -72,13 +73,11 @@ class ModelFile:
         shape = tuple(dim for dim in tensor.shape if dim is not None)
         if tensor.dtype == "string":
             return _strings(self.bytes_of(tensor.data), shape, tensor.name)
-        raw = np.frombuffer(
-            self._data, np.uint8, count=tensor.data.size, offset=tensor.data.offset
-        )
+        raw = np.frombuffer(self._data, np.uint8, count=tensor.data.size, offset=tensor.data.offset)
         if tensor.dtype in _PACKED:
             return _unpack(raw, *_PACKED[tensor.dtype]).reshape(-1)[: _count(shape)].reshape(shape)
         if tensor.dtype == "bool":
-            return (raw != 0).reshape(shape)
+            return np.asarray(raw != 0).reshape(shape)
         return raw.view(numpy_dtype(tensor.dtype).newbyteorder("<")).reshape(shape)
 
 
@@ -137,7 +136,7 @@ def _strings(raw: bytes, shape: tuple[int, ...], name: str) -> Array:
         )
     bounds = [int(word) for word in words[1 : count + 2]]
     texts = np.empty(count, object)
-    for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
         if not 4 * (count + 2) <= start <= end <= len(raw):
             raise InputError(
                 f"string {number} of tensor {name!r} reaches outside of it",

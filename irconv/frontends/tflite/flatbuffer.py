@@ -195,7 +195,7 @@ class _Reader:
 
     def follow(self, position: int) -> int:
         """Return where the offset at ``position`` leads."""
-        distance = self._scalar(position, "u32", "an offset")
+        distance: int = self._scalar(position, "u32", "an offset")
         self._check(position + distance, _WORD, "an offset")
         if not distance:
             raise _broken(f"the offset at byte {position} leads to itself")

@@ -48,7 +48,13 @@ def is_rounded(site: Site, x: Edge, weights: Edge) -> bool:
 
 
 def activations(
-    site: Site, x: Edge, weights: Edge, *, asymmetric: bool, axes: Sequence[int], first: bool = False
+    site: Site,
+    x: Edge,
+    weights: Edge,
+    *,
+    asymmetric: bool,
+    axes: Sequence[int],
+    first: bool = False,
 ) -> ir.Value:
     """Return the operand as the kernel multiplies it.
 
@@ -74,9 +80,7 @@ def activations(
     return found
 
 
-def _rounded(
-    site: Site, value: ir.Value, *, asymmetric: bool, axes: Sequence[int]
-) -> ir.Value:
+def _rounded(site: Site, value: ir.Value, *, asymmetric: bool, axes: Sequence[int]) -> ir.Value:
     nodes = site.nodes
     zero, one = nodes.constant(0.0, "float32"), nodes.constant(1.0, "float32")
     over = nodes.ints(axes)

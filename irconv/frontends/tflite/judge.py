@@ -119,18 +119,18 @@ class _Subgraph:
         """Return the subgraph."""
         table = self._table
         tensors = tuple(self._tensor(entry, number) for number, entry in enumerate(table.tensors))
-        inputs = self._indices(table.inputs, tensors, "its inputs")
-        self._check_order(table, inputs, tensors)
-        return Subgraph(
+        subgraph = Subgraph(
             name=table.name or "",
             tensors=tensors,
-            inputs=inputs,
+            inputs=self._indices(table.inputs, tensors, "its inputs"),
             outputs=self._indices(table.outputs, tensors, "its outputs"),
             operators=tuple(
                 self._operator(entry, number, tensors)
                 for number, entry in enumerate(table.operators)
             ),
         )
+        self._check_order(subgraph)
+        return subgraph
 
     def _tensor(self, table: Table, number: int) -> Tensor:
         what = f"tensor {number} ({table.name!r}) of {self._where}"
@@ -204,7 +204,12 @@ class _Subgraph:
         )
 
     def _indices(
-        self, numbers: Iterable[int], tensors: Sequence[Tensor], what: str, *, optional: bool = False
+        self,
+        numbers: Iterable[int],
+        tensors: Sequence[Tensor],
+        what: str,
+        *,
+        optional: bool = False,
     ) -> tuple[int, ...]:
         found = tuple(int(number) for number in numbers)
         for number in found:
@@ -214,23 +219,23 @@ class _Subgraph:
                 )
         return found
 
-    def _check_order(self, table: Table, inputs: Iterable[int], tensors: Sequence[Tensor]) -> None:
+    def _check_order(self, subgraph: Subgraph) -> None:
         """Refuse a tensor that is used before it is computed, or computed twice."""
-        known = {tensor.index for tensor in tensors if tensor.data is not None or tensor.variable}
-        known.update(inputs)
-        computed: set[int] = set(inputs)
-        for number, operator in enumerate(table.operators):
-            what = f"operator {number} of {self._where}"
+        known = {tensor.index for tensor in subgraph.tensors if tensor.data or tensor.variable}
+        known.update(subgraph.inputs)
+        computed = set(subgraph.inputs)
+        for operator in subgraph.operators:
+            what = f"operator {operator.index} of {self._where}"
             for index in operator.inputs:
-                if index >= 0 and int(index) not in known:
+                if index >= 0 and index not in known:
                     raise _invalid(f"{what} reads tensor {index}, which nothing computes before it")
             for index in operator.outputs:
-                if int(index) in computed:
+                if index in computed:
                     raise _invalid(f"{what} computes tensor {index}, which is computed before")
-                computed.add(int(index))
-                known.add(int(index))
-        for index in table.outputs:
-            if int(index) not in known:
+                computed.add(index)
+                known.add(index)
+        for index in subgraph.outputs:
+            if index not in known:
                 raise _invalid(f"output tensor {index} of {self._where} is never computed")
 
 

@@ -48,6 +48,10 @@ def _field(text: str) -> Field:
     return Field(name, kind.strip("[]"), kind.startswith("["), int(default or 0))
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 TABLES: Mapping[str, tuple[Field, ...]] = _parse("""
 CustomQuantization custom:[u8]
 BlockwiseQuantization scales:i32 zero_points:i32 block_size:i32 block_shape:[i32]
@@ -257,16 +261,16 @@ Model version:u32 operator_codes:[OperatorCode] subgraphs:[SubGraph] description
 """The fields of every table by the table's name."""
 
 UNIONS: Mapping[str, tuple[str, ...]] = {
-    "details": tuple("""
+    "details": _names("""
 NONE CustomQuantization BlockwiseQuantization MultiAxisQuantization
-""".split()),
-    "array_segments": tuple("""
+"""),
+    "array_segments": _names("""
 NONE Int32Vector Uint16Vector Uint8Vector
-""".split()),
-    "array_indices": tuple("""
+"""),
+    "array_indices": _names("""
 NONE Int32Vector Uint16Vector Uint8Vector
-""".split()),
-    "builtin_options": tuple("""
+"""),
+    "builtin_options": _names("""
 NONE Conv2DOptions DepthwiseConv2DOptions ConcatEmbeddingsOptions LSHProjectionOptions
 Pool2DOptions SVDFOptions RNNOptions FullyConnectedOptions SoftmaxOptions ConcatenationOptions
 AddOptions L2NormOptions LocalResponseNormalizationOptions LSTMOptions ResizeBilinearOptions
@@ -292,8 +296,8 @@ ReadVariableOptions AssignVariableOptions RandomOptions BucketizeOptions GeluOpt
 DynamicUpdateSliceOptions UnsortedSegmentProdOptions UnsortedSegmentMaxOptions
 UnsortedSegmentMinOptions UnsortedSegmentSumOptions ATan2Options SignOptions BitcastOptions
 BitwiseXorOptions RightShiftOptions
-""".split()),
-    "builtin_options2": tuple("""
+"""),
+    "builtin_options2": _names("""
 NONE StablehloConcatenateOptions StablehloBroadcastInDimOptions StablehloSliceOptions
 StablehloConvolutionOptions StablehloCustomCallOptions StablehloReduceOptions
 StablehloScatterOptions StablehloCompareOptions StablehloDynamicSliceOptions StablehloPadOptions
@@ -301,11 +305,11 @@ StablehloIotaOptions StablehloDotGeneralOptions StablehloReduceWindowOptions Sta
 StablehloWhileOptions StablehloGatherOptions StablehloTransposeOptions DilateOptions
 StablehloRngBitGeneratorOptions ReduceWindowOptions StableHLOCompositeOptions
 StablehloShiftLeftOptions StablehloCaseOptions
-""".split()),
+"""),
 }
 """The tables that a union may hold, by the union's field name and number."""
 
-BUILTIN_OPERATORS: tuple[str, ...] = tuple("""
+BUILTIN_OPERATORS: tuple[str, ...] = _names("""
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE
 EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D
 LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6
@@ -335,15 +339,15 @@ STABLEHLO_COMPARE STABLEHLO_CONVERT STABLEHLO_DYNAMIC_SLICE STABLEHLO_DYNAMIC_UP
 STABLEHLO_PAD STABLEHLO_IOTA STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT
 STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GENERATOR
 REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
-""".split())
+""")
 """The operators by their code."""
 
 CUSTOM = BUILTIN_OPERATORS.index("CUSTOM")
 
-TENSOR_TYPES: tuple[str, ...] = tuple("""
+TENSOR_TYPES: tuple[str, ...] = _names("""
 float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64 complex128 uint64
 resource variant uint32 uint16 int4 bfloat16 int2 uint4 float8_e4m3fn float8_e5m2
-""".split())
+""")
 """The dtypes of tensors by their number."""
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")

@@ -168,4 +168,3 @@ class Site:
         if name == "TANH":
             return nodes.op("Tanh", value)
         raise RefusalError(f"its fused activation is {name}")
-

@@ -86,8 +86,7 @@ def _computed(site: Site) -> Items | None:
         return None
     function = _ARITHMETIC[site.code]
     return [
-        None if a is None or b is None else function(a, b)
-        for a, b in zip(left, right, strict=True)
+        None if a is None or b is None else function(a, b) for a, b in zip(left, right, strict=True)
     ]
 
 

@@ -199,9 +199,7 @@ def _binary(site: Site, function: Callable[[ir.Value, ir.Value], ir.Value]) -> N
     rank = max(a.rank, b.rank)
     full = [edge for edge in (a, b) if edge.rank == rank]
     first = site.follows_first(*full)
-    value = function(
-        site.operand(a, rank, first=first), site.operand(b, rank, first=first)
-    )
+    value = function(site.operand(a, rank, first=first), site.operand(b, rank, first=first))
     if site.output().tensor.dtype == "bool":
         site.output().set_raw(value, first=first)
     else:

@@ -59,9 +59,7 @@ def while_(site: Site) -> None:
     carried = [_carried(pool.name("carried"), edge) for edge in site.inputs]
     scope = _scope(site, body, carried)
     results = scope.run()
-    inner = Scope(
-        site.scope.conversion, condition, _checked(site, condition, results), scope.nodes
-    )
+    inner = Scope(site.scope.conversion, condition, _checked(site, condition, results), scope.nodes)
     again = scope.nodes.reshape(inner.run()[0], [])
     counter = ir.Value(
         name=pool.name("iteration"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])
@@ -110,18 +108,14 @@ def _scope(site: Site, number: int, operands: Sequence[ir.Value]) -> Scope:
 def _run(
     site: Site, number: int, operands: Sequence[ir.Value], *, nodes_of: Site
 ) -> list[ir.Value]:
-    scope = Scope(
-        site.scope.conversion, number, _checked(site, number, operands), nodes_of.nodes
-    )
+    scope = Scope(site.scope.conversion, number, _checked(site, number, operands), nodes_of.nodes)
     results = scope.run()
     if not results:
         raise RefusalError("a graph that it runs has no output")
     return results
 
 
-def _inline(
-    site: Site, number: int, operands: Sequence[ir.Value], outputs: Sequence[Edge]
-) -> None:
+def _inline(site: Site, number: int, operands: Sequence[ir.Value], outputs: Sequence[Edge]) -> None:
     results = _run(site, number, operands, nodes_of=site)
     if len(results) != len(outputs):
         raise RefusalError(f"it has {len(outputs)} outputs, and its graph {len(results)}")

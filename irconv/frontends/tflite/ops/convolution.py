@@ -80,7 +80,7 @@ class Dilated:
 def conv_2d(site: Site) -> None:
     """CONV_2D: Conv; weights [O, H, W, I], in groups where I is a part of the channels."""
     x, weights = site.input(0), site.input(1)
-    out, *kernel, depth = _fixed(weights)
+    _, *kernel, depth = _fixed(weights)
     channels = x.shape[-1] or depth
     group = max(channels // max(depth, 1), 1)
     _convolve(site, weights.weight([0, 3, 1, 2]), kernel, group if group > 1 else None)
@@ -168,9 +168,7 @@ def _convolve(site: Site, kernel: ir.Value, sizes: Sequence[int], group: int | N
         site.output().cache["dilated"] = Dilated(site, blocks, kernel, bias, group)
 
 
-def _upsample(
-    site: Site, x: Edge, value: ir.Value, kernel: ir.Value, sizes: Sequence[int]
-) -> None:
+def _upsample(site: Site, x: Edge, value: ir.Value, kernel: ir.Value, sizes: Sequence[int]) -> None:
     """Add a ConvTranspose; TFLite pads as the convolution would that it is the gradient of."""
     strides = spatial(site, "stride_{}", len(sizes))
     dilations = spatial(site, "dilation_{}factor", len(sizes))
@@ -197,9 +195,7 @@ def _upsample(
     if any(extra):
         attributes["output_padding"] = extra
     bias = bias_of(site, 3, x, site.input(1))
-    site.write(
-        site.nodes.op("ConvTranspose", value, kernel, bias, **attributes), first=True
-    )
+    site.write(site.nodes.op("ConvTranspose", value, kernel, bias, **attributes), first=True)
 
 
 def _output_sizes(site: Site) -> list[int | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 
 from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
 from irconv.runtime.values import numpy_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import onnx_ir as ir
 
@@ -172,10 +173,7 @@ def fake_quant(site: Site) -> None:
     _unary(site, rounded)
 
 
-def _unary(site: Site, function: object) -> None:
-    assert callable(function)
+def _unary(site: Site, function: Callable[[ir.Value], ir.Value]) -> None:
     x = site.input(0)
     first = site.follows_first(x)
     site.write(function(x.real(first=first)), first=first)
-
-

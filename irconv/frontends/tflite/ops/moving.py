@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,8 @@ from irconv.frontends.tflite.ops.registry import converts
 from irconv.frontends.tflite.refusal import RefusalError
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from irconv.frontends.tflite.edges import Edge
     from irconv.frontends.tflite.site import Site
 
@@ -73,16 +74,19 @@ def split_v(site: Site) -> None:
     """SPLIT_V: Split into parts of given sizes, of which one may be -1 for the rest."""
     x = site.input(0)
     axis = site.fixed_ints(2, "its dimension")[0] % x.rank
-    sizes = site.fixed_ints(1, "the sizes of its parts")
+    sizes = site.ints(1)
+    if sizes is None:
+        _split(site, x, axis, site.int64(1))
+        return
     if -1 in sizes:
         total = x.shape[axis]
         if total is None:
             raise RefusalError("the size of its last part is computed at run time")
         sizes[sizes.index(-1)] = total - sum(sizes) - 1
-    _split(site, x, axis, sizes)
+    _split(site, x, axis, site.nodes.ints(sizes))
 
 
-def _split(site: Site, x: Edge, axis: int, sizes: Sequence[int] | None) -> None:
+def _split(site: Site, x: Edge, axis: int, sizes: ir.Value | None) -> None:
     raw = site.carries(x)
     first = site.follows_first(x)
     count = len(site.operator.outputs)
@@ -90,7 +94,7 @@ def _split(site: Site, x: Edge, axis: int, sizes: Sequence[int] | None) -> None:
         "Split",
         count,
         x.read(raw=raw, first=first),
-        None if sizes is None else site.nodes.ints(sizes),
+        sizes,
         axis=place_of(axis, x.rank, first=first),
         num_outputs=count if sizes is None else None,
     )
@@ -184,9 +188,7 @@ def reverse_v2(site: Site) -> None:
     raw = site.carries(x)
     axes = [axis % x.rank for axis in site.fixed_ints(1, "its dimensions")]
     count = len(axes)
-    value = site.nodes.slice(
-        x.read(raw=raw), [-1] * count, [-_END] * count, axes, [-1] * count
-    )
+    value = site.nodes.slice(x.read(raw=raw), [-1] * count, [-_END] * count, axes, [-1] * count)
     site.bind(value, raw=raw)
 
 

@@ -88,7 +88,8 @@ def space_to_batch_nd(site: Site) -> None:
     if count == x.rank - 2:
         site.output().cache["blocks"] = Blocks(x, block, pads)
     sizes = [
-        size + int(pad.sum()) for size, pad in zip(_known(x.shape[1 : count + 1]), pads, strict=True)
+        size + int(pad.sum())
+        for size, pad in zip(_known(x.shape[1 : count + 1]), pads, strict=True)
     ]
     rest = _known(x.shape[count + 1 :])
     value = x.real()

@@ -55,9 +55,7 @@ def strided_slice(site: Site) -> None:
     site.bind(value, raw=raw, first=first)
 
 
-def _plan(
-    site: Site, rank: int, begin: list[int], end: list[int], steps: list[int]
-) -> _Plan:
+def _plan(site: Site, rank: int, begin: list[int], end: list[int], steps: list[int]) -> _Plan:
     masks = {
         name: int(site.option(f"{name}_mask"))
         for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
@@ -66,9 +64,7 @@ def _plan(
     def has(name: str, at: int) -> bool:
         return bool(masks[name] >> at & 1)
 
-    taken = sum(
-        not has("new_axis", at) and not has("ellipsis", at) for at in range(len(begin))
-    )
+    taken = sum(not has("new_axis", at) and not has("ellipsis", at) for at in range(len(begin)))
     plan = _Plan()
     axis = place = 0
     for at, (start, stop, step) in enumerate(zip(begin, end, steps, strict=True)):
@@ -100,6 +96,12 @@ def _plan(
 def _computed(site: Site, *, raw: bool) -> None:
     """Slice by bounds that are computed; what is indexed ends one after its start."""
     x, nodes = site.input(0), site.nodes
+    masks = [f"{name}_mask" for name in ("begin", "end", "shrink_axis", "ellipsis", "new_axis")]
+    if site.ints(3) is None and not any(map(site.option, [*masks, "offset"])):
+        axes = nodes.ints(range(x.rank))
+        bounds = [site.int64(1), site.int64(2), axes, site.int64(3)]
+        site.bind(nodes.op("Slice", x.read(raw=raw), *bounds), raw=raw)
+        return
     steps = site.fixed_ints(3, "its step")
     if site.option("ellipsis_mask") or site.option("new_axis_mask") or site.option("offset"):
         raise RefusalError(
