@@ -22,6 +22,7 @@ __all__ = ["TfliteFrontend"]
 
 _WHERE = "frontend tflite"
 _IDENTIFIER = b"TFL3"
+_INSTALL = "pip install 'irconv[frontend-tflite]'"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,7 @@ class TfliteFrontend(Frontend):
         try:
             version = importlib.metadata.version("ai-edge-litert")
         except importlib.metadata.PackageNotFoundError:
-            return Availability(
-                False, "ai-edge-litert is not installed", "pip install ai-edge-litert"
-            )
+            return Availability(False, "ai-edge-litert is not installed", _INSTALL)
         return Availability(True, f"ai-edge-litert {version}")
 
     def inspect(self, source: str) -> dict[str, Any]:
