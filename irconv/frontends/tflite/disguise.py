@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["disguise_outputs", "prepare_disguised"]
 
-_FIRST, _SECOND = slice(0, 1), slice(1, 2)
 _ALL = slice(None)
+_FIRST, _SECOND = slice(0, 1), slice(1, 2)
 _MOVERS: Mapping[str, slice] = {
     "BITCAST": _FIRST, "BROADCAST_TO": _FIRST, "CONCATENATION": _ALL, "EXPAND_DIMS": _FIRST,
     "FILL": _SECOND, "GATHER": _FIRST, "GATHER_ND": _FIRST, "PACK": _ALL, "PAD": _FIRST,
-    "RESHAPE": _FIRST, "REVERSE_V2": _FIRST, "REVERSE_SEQUENCE": _FIRST, "SELECT": slice(1, 3),
-    "SELECT_V2": slice(1, 3), "SHAPE": _FIRST, "SLICE": _FIRST, "SPLIT": _SECOND,
-    "SPLIT_V": _FIRST, "SQUEEZE": _FIRST, "STRIDED_SLICE": _FIRST, "TILE": _FIRST,
-    "TRANSPOSE": _FIRST, "UNPACK": _FIRST, "DYNAMIC_UPDATE_SLICE": slice(0, 2),
+    "PADV2": slice(0, 3, 2), "RESHAPE": _FIRST, "REVERSE_V2": _FIRST,
+    "REVERSE_SEQUENCE": _FIRST, "SELECT": slice(1, 3), "SELECT_V2": slice(1, 3),
+    "SHAPE": _FIRST, "SLICE": _FIRST, "SPLIT": _SECOND, "SPLIT_V": _FIRST, "SQUEEZE": _FIRST,
+    "STRIDED_SLICE": _FIRST, "TILE": _FIRST, "TRANSPOSE": _FIRST, "UNPACK": _FIRST,
+    "DYNAMIC_UPDATE_SLICE": slice(0, 2),
 }  # fmt: skip
 """Operators that move data, and which of their operands are moved."""
 

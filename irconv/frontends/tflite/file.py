@@ -36,6 +36,7 @@ class ModelFile:
 
     Args:
         path: The file.
+        source: What the user calls it, for messages; None for the path.
 
     Attributes:
         path: The file.
@@ -45,16 +46,17 @@ class ModelFile:
         InputError: If it is no TFLite file, or damaged, or reaches outside of itself.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: str | None = None) -> None:
         self.path = path
+        shown = source or str(path)
         with _open(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < _SMALLEST:
-                raise _no_model(path, f"it has only {size} bytes")
+                raise _no_model(shown, f"it has only {size} bytes")
             self._data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         identifier = self._data[_IDENTIFIER_AT : _IDENTIFIER_AT + len(IDENTIFIER)]
         if identifier != IDENTIFIER:
-            raise _no_model(path, f"bytes 4 to 7 are {identifier!r} instead of {IDENTIFIER!r}")
+            raise _no_model(shown, f"bytes 4 to 7 are {identifier!r} instead of {IDENTIFIER!r}")
         root = read_root(self._data, min(size, _MOST_OF_TABLES), "Model")
         self.model: Model = judge(root, size)
 
@@ -99,9 +101,9 @@ def _open(path: Path) -> IO[bytes]:
     return open(open_regular(path, what="model file"), "rb")  # noqa: PTH123
 
 
-def _no_model(path: Path, problem: str) -> InputError:
+def _no_model(source: str, problem: str) -> InputError:
     return InputError(
-        f"{str(path)!r} is no TFLite model: {problem}",
+        f"{source!r} is no TFLite model: {problem}",
         where="reading the model",
         hint="give a .tflite file as tf.lite.TFLiteConverter or irconv writes it",
     )

@@ -75,7 +75,7 @@ class TfliteFrontend(Frontend):
 
         path = request.directory / "model.tflite"
         sha256 = copy_file(source, path)
-        file = ModelFile(path)
+        file = ModelFile(path, source)
         interface = choose_interface(file.model, request.signature)
         dims = name_dims(interface.inputs, request.inputs)
         converted = convert(file, interface, dims, exact=self.hybrid == "exact")
