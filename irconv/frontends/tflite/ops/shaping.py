@@ -27,18 +27,21 @@ def reshape(site: Site) -> None:
     x, y, nodes = site.input(0), site.output(), site.nodes
     raw = site.carries(x)
     sizes = _stated_sizes(site)
-    value = x.read(raw=raw, first=x.is_first and _is_pixel(x))
     if sizes is None:
+        value = x.read(raw=raw, first=x.is_first and _is_pixel(x))
         site.bind(nodes.op("Reshape", value, site.int64(1)), raw=raw)
         return
-    first = len(sizes) == 4 and sizes[1:3] == [1, 1] and y.tensor.shape is not None
+    in_first = x.is_first and (_is_pixel(x) or _keeps_pixels(x, sizes))
+    value = x.read(raw=raw, first=in_first)
+    first = in_first and _keeps_pixels(x, sizes)
+    first = (first or (len(sizes) == 4 and sizes[1:3] == [1, 1])) and _has_rank(y, sizes)
     if first:
         sizes = [sizes[axis] for axis in last_to_first(len(sizes))]
     if _keeps_batch(x, sizes):
         value = nodes.op("Reshape", value, nodes.ints([0, *sizes[1:]]))
     else:
         value = nodes.reshape(value, sizes)
-    site.bind(value, raw=raw, first=first and y.rank == 4)
+    site.bind(value, raw=raw, first=first)
 
 
 def _stated_sizes(site: Site) -> list[int] | None:
@@ -59,6 +62,19 @@ def _keeps_batch(x: Edge, sizes: list[int]) -> bool:
     if batch is not None or sizes[0] != -1 or None in rest or 0 in sizes:
         return False
     return math.prod(size or 0 for size in rest) == math.prod(sizes[1:])
+
+
+def _has_rank(edge: Edge, sizes: list[int]) -> bool:
+    return edge.tensor.shape is not None and edge.rank == len(sizes)
+
+
+def _keeps_pixels(x: Edge, sizes: list[int]) -> bool:
+    """Whether batch, pixels and channels stay, and only dimensions of size 1 come or go."""
+    if x.tensor.shape is None or x.rank < 3 or not 3 <= len(sizes) <= 5:
+        return False
+    shape = [-1 if size is None else size for size in x.shape]
+    ends = shape[0] == sizes[0] and shape[-1] == sizes[-1]
+    return ends and [s for s in shape[1:-1] if s != 1] == [s for s in sizes[1:-1] if s != 1]
 
 
 def _is_pixel(edge: Edge) -> bool:
