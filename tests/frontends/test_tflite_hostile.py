@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import struct
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,13 @@ def swap(model: Any) -> None:
     main(model).operators.reverse()
 
 
-def unfold(model: Any) -> None:
-    """Make 30 graphs of which each runs the next one twice."""
+def unfold(model: Any, levels: int = 30) -> None:
+    """Make graphs of which each runs the next one twice."""
     from ai_edge_litert import schema_py_generated as schema
 
     first = loop(model)
     start = len(model.subgraphs)
-    for depth in range(30):
+    for depth in range(levels):
         graph = copy.deepcopy(model.subgraphs[first.builtinOptions.bodySubgraphIndex])
         graph.operators = [copy.deepcopy(first) for _ in range(2)]
         for operator in graph.operators:
@@ -144,6 +145,21 @@ def unfold(model: Any) -> None:
         model.subgraphs.append(graph)
     model.subgraphs[-1].operators = []
     first.builtinOptions.bodySubgraphIndex = start
+
+
+def nest(model: Any) -> None:
+    """Make 60 graphs of which each runs the next one as a body."""
+    unfold(model, levels=2)
+    template = model.subgraphs[-2]
+    start = len(model.subgraphs)
+    for depth in range(60):
+        graph = copy.deepcopy(template)
+        graph.operators = graph.operators[:1]
+        options = graph.operators[0].builtinOptions
+        options.condSubgraphIndex = start - 1
+        options.bodySubgraphIndex = start + depth + 1 if depth < 59 else start - 1
+        model.subgraphs.append(graph)
+    loop(model).builtinOptions.bodySubgraphIndex = start
 
 
 CHANGES: dict[str, tuple[Change, str]] = {
@@ -185,6 +201,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "runs itself",
     ),
     "unfolds": (unfold, "unfold to more than"),
+    "nested": (nest, "nested more than"),
     "step not finite": (lambda m: quantize(m, scale=[float("nan")]), "not finite"),
     "steps too many": (lambda m: quantize(m, scale=[0.5] * 3), "along dimension"),
     "zero point outside": (lambda m: quantize(m, zeroPoint=[1000]), "outside of int8"),
@@ -219,6 +236,18 @@ def test_what_the_tables_say_is_checked(name: str) -> None:
         load(changed(change))
     assert problem in caught.value.what
     assert caught.value.hint
+
+
+def test_no_memory_is_taken_for_sizes_that_a_file_claims() -> None:
+    def claim(model: Any) -> None:
+        for tensor in main(model).tensors:
+            if not tensor.buffer or model.buffers[tensor.buffer].data is None:
+                tensor.shape, tensor.isVariable = [1 << 19, 1 << 19], True
+
+    tracemalloc.start()
+    judged(changed(claim))
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
 
 
 def test_a_builtin_operator_without_converter_is_named() -> None:

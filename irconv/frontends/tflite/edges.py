@@ -169,6 +169,8 @@ class Edge:
         """
         order = list(permutation) if permutation is not None else list(range(self.rank))
         if not self.is_constant:
+            if shape is None and order == last_to_first(self.rank):
+                return self.real(first=True)
             value = self.real()
             if shape is not None:
                 value = self._nodes.reshape(value, shape)
@@ -262,7 +264,9 @@ class Edge:
             return pool.mapped(array, tensor.name, Path(self._file.path), tensor.data.offset)
         if shape is not None:
             array = array.reshape(shape)
-        return pool.constant(np.array(array.transpose(order)), tensor.name)
+        assert tensor.data is not None
+        key = (tensor.data.offset, array.dtype.name, array.shape, tuple(order))
+        return pool.shared(key, lambda: np.array(array.transpose(order)), tensor.name)
 
     def _quantize(self, value: ir.Value, *, first: bool) -> ir.Value:
         scale, point, axis = self._grid(first)

@@ -27,6 +27,7 @@ __all__ = ["judge"]
 _VERSION = 3
 _MOST_ITEMS = 1 << 40
 _MOST_EXPANDED = 1_000_000
+_DEEPEST = 40
 _WIDE_CODES_FROM = 127
 _BITS = {
     "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16,
@@ -294,8 +295,12 @@ def _signature(table: Table, subgraphs: Sequence[Subgraph]) -> Signature:
 
 
 def _check_bodies(subgraphs: Sequence[Subgraph]) -> None:
-    """Refuse bodies that are not there, that run themselves, or that unfold without bound."""
+    """Refuse bodies that are not there, that run themselves, or that unfold without bound.
+
+    The condition of a loop is written twice, before the loop and at the end of its body.
+    """
     sizes: dict[int, int] = {}
+    depths: dict[int, int] = {}
     for start in range(len(subgraphs)):
         stack = [(start, False)]
         active: set[int] = set()
@@ -305,7 +310,14 @@ def _check_bodies(subgraphs: Sequence[Subgraph]) -> None:
             bodies = [_body(body, subgraphs) for op in operators for body in op.bodies]
             if done:
                 active.discard(number)
-                sizes[number] = len(operators) + sum(2 * sizes[body] for body in bodies)
+                sizes[number] = len(operators) + sum(
+                    sizes[body] * (2 if op.code == "WHILE" and not place else 1)
+                    for op in operators
+                    for place, body in enumerate(op.bodies)
+                )
+                depths[number] = 1 + max((depths[body] for body in bodies), default=0)
+                if depths[number] > _DEEPEST:
+                    raise _invalid(f"its bodies are nested more than {_DEEPEST} deep")
                 if sizes[number] > _MOST_EXPANDED:
                     raise _invalid(f"its bodies unfold to more than {_MOST_EXPANDED:,} operators")
                 continue

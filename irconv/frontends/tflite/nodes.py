@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,18 @@ class Pool:
         if key is not None:
             self._known[key] = value
         return value
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], Array], base: str) -> ir.Value:
+        """Return a constant that is made once, however often it is asked for.
+
+        Args:
+            key: What it is made of, and how.
+            make: Makes it.
+            base: Name for it.
+        """
+        if key not in self._known:
+            self._known[key] = self.constant(make(), base)
+        return self._known[key]
 
     def mapped(self, array: Array, base: str, path: Path, offset: int) -> ir.Value:
         """Return a constant that stays in its file.

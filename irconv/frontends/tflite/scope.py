@@ -132,7 +132,8 @@ class Scope:
         dtype = ONNX_DTYPES[tensor.dtype].numpy()
         point = tensor.quantization.zero_points[0] if tensor.quantization else 0
         shape = [size for size in tensor.shape if size is not None]
-        edge.set_raw(self.nodes.constant(np.full(shape, point, dtype)))
+        start = self.nodes.constant(np.array(point, dtype))
+        edge.set_raw(self.nodes.op("Expand", start, self.nodes.ints(shape)))
 
 
 def _refuse(site: Site) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_MOST_CLASSES = 1 << 16
+
 
 @converts("GATHER")
 def gather(site: Site) -> None:
@@ -72,7 +74,7 @@ def one_hot(site: Site) -> None:
     axis = int(site.option("axis", -1)) % rank
     dtype = indices.tensor.dtype
     depth = site.ints(1)
-    if depth is not None:
+    if depth is not None and depth[0] <= _MOST_CLASSES:
         numbers = nodes.constant(np.arange(depth[0]), dtype)
     else:
         end = nodes.cast(nodes.reshape(site.input(1).raw(), []), dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["place_of"]
 
 _END = (1 << 63) - 1
+_MOST_PLACES = 1 << 20
+"""How many places a constant may list; a file may claim any size."""
 
 
 def place_of(axis: int, rank: int, *, first: bool) -> int:
@@ -149,6 +152,8 @@ def mirror_pad(site: Site) -> None:
             continue
         if size is None:
             raise RefusalError("the size that it mirrors is computed at run time")
+        if size + int(before) + int(after) > _MOST_PLACES:
+            raise RefusalError(f"it mirrors {size} numbers along one dimension")
         places = np.pad(np.arange(size), (int(before), int(after)), mode="symmetric")
         value = nodes.op("Gather", value, nodes.ints([int(at) for at in places]), axis=axis)
     site.bind(value, raw=raw)
@@ -214,7 +219,7 @@ def dynamic_update_slice(site: Site) -> None:
     sizes = nodes.sizes(part)
     room = nodes.op("Sub", nodes.sizes(value), sizes)
     start = nodes.op("Max", nodes.op("Min", site.int64(2), room), nodes.constant(0, "int64"))
-    if None in update.shape:
+    if None in update.shape or math.prod(size or 0 for size in update.shape) > _MOST_PLACES:
         ones = nodes.op("Expand", nodes.constant(1, "int64"), sizes)
         grid = nodes.op("Transpose", nodes.op("NonZero", ones), perm=[1, 0])
         part = nodes.reshape(part, [-1])

@@ -41,8 +41,8 @@ def unidirectional_sequence_lstm(site: Site) -> None:
         site.scope.conversion.notes[_QUANTIZED_NOTE] = None
     forget = site.input(6)
     hidden = forget.shape[1]
-    if hidden is None:
-        raise RefusalError("the shape of its weights is computed at run time")
+    if hidden is None or not forget.is_constant:
+        raise RefusalError("its weights are computed at run time")
     sequence = x.real()
     if not site.option("time_major"):
         sequence = nodes.transpose(sequence, [1, 0, 2])

@@ -122,9 +122,6 @@ def transpose(site: Site) -> None:
     if sorted(order) != list(range(x.rank)):
         raise RefusalError(f"its permutation is {order}")
     raw = site.carries(x)
-    if x.is_constant:
-        site.bind(site.nodes.transpose(x.read(raw=raw), order), raw=raw)
-        return
     same = list(range(x.rank))
     sources = [x.is_first, *((False, True) if x.has_first else ())]
     for source in sources:
