@@ -197,6 +197,15 @@ def test_shapes_of_a_dynamic_batch_are_no_chains_of_nodes(load: Imports) -> None
     assert not counts["Slice"]
 
 
+def test_shapes_of_what_a_loop_carries_are_known(load: Imports) -> None:
+    model = load(FILES / "gru.tflite").model
+    loop = next(node for node in model.graph if node.op_type == "Loop")
+    assert [str(value.shape) for value in loop.outputs[-3:]] == ["[1,1,5]", "[1,5]", "[5,1,4]"]
+    halve = load(FILES / "signatures.tflite", signature="halve").model
+    loop = next(node for node in halve.graph if node.op_type == "Loop")
+    assert "[None,4]" in [str(value.shape) for value in loop.outputs]
+
+
 def test_quantization_is_kept_as_pairs_around_real_operators(load: Imports) -> None:
     model = load(FILES / "convnet-int8.tflite").model
     convolutions = [node for node in model.graph if node.op_type == "Conv"]

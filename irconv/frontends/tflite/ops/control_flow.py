@@ -14,6 +14,7 @@ from irconv.frontends.tflite.scope import Scope
 
 if TYPE_CHECKING:
     from irconv.frontends.tflite.edges import Edge
+    from irconv.frontends.tflite.model import Tensor
     from irconv.frontends.tflite.site import Site
 
 __all__: list[str] = []
@@ -33,6 +34,9 @@ def if_(site: Site) -> None:
         else_branch=bodies[1],
     )
     for index, value in enumerate(values):
+        tensor = site.output(index).tensor
+        value.type = _type_of(tensor)
+        value.shape = None if tensor.shape is None else ir.Shape(tensor.shape)
         site.output(index).set_raw(value)
 
 
@@ -56,7 +60,11 @@ def while_(site: Site) -> None:
     starts = [site.input(index).raw() for index in range(len(site.operator.inputs))]
     test = _truth(site, _run(site, condition, starts, nodes_of=site)[0])
     pool = nodes.pool
-    carried = [_carried(pool.name("carried"), edge) for edge in site.inputs]
+    shapes = _lasting_shapes(site, body)
+    carried = [
+        _carried(pool.name("carried"), edge, shape)
+        for edge, shape in zip(site.inputs, shapes, strict=True)
+    ]
     scope = _scope(site, body, carried)
     results = scope.run()
     inner = Scope(site.scope.conversion, condition, _checked(site, condition, results), scope.nodes)
@@ -74,7 +82,8 @@ def while_(site: Site) -> None:
         name=pool.name("loop"),
     )
     values = nodes.ops("Loop", len(results), None, test, *starts, body=graph)
-    for index, value in enumerate(values):
+    for index, (value, start) in enumerate(zip(values, carried, strict=True)):
+        value.type, value.shape = start.type, start.shape
         site.output(index).set_raw(value)
 
 
@@ -82,13 +91,36 @@ def _truth(site: Site, value: ir.Value) -> ir.Value:
     return site.nodes.reshape(value, [])
 
 
-def _carried(name: str, edge: Edge) -> ir.Value:
-    """Return a value that a loop carries; its sizes may change from turn to turn."""
-    dtype = ONNX_DTYPES.get(edge.tensor.dtype)
+def _lasting_shapes(site: Site, body: int) -> list[ir.Shape | None]:
+    """Return the shapes of what a loop carries; sizes that differ in its body are open."""
+    subgraph = site.scope.conversion.file.model.subgraphs[body]
+    inner = [
+        [subgraph.tensors[index] for index in numbers]
+        for numbers in (subgraph.inputs, subgraph.outputs)
+    ]
+    if any(len(tensors) != len(site.inputs) for tensors in inner):
+        raise RefusalError(f"it carries {len(site.inputs)} tensors, and its body others")
+    shapes: list[ir.Shape | None] = []
+    for edge, *tensors in zip(site.inputs, *inner, strict=True):
+        found = [edge.tensor.shape, *(tensor.shape for tensor in tensors)]
+        ranks = {None if shape is None else len(shape) for shape in found}
+        if len(ranks) > 1 or None in ranks:
+            shapes.append(None)
+            continue
+        columns = zip(*(shape or () for shape in found), strict=True)
+        shapes.append(ir.Shape([sizes[0] if len(set(sizes)) == 1 else None for sizes in columns]))
+    return shapes
+
+
+def _carried(name: str, edge: Edge, shape: ir.Shape | None) -> ir.Value:
+    return ir.Value(name=name, type=_type_of(edge.tensor), shape=shape)
+
+
+def _type_of(tensor: Tensor) -> ir.TensorType:
+    dtype = ONNX_DTYPES.get(tensor.dtype)
     if dtype is None:
-        raise RefusalError(f"it carries {edge.tensor.dtype}")
-    shape = None if edge.tensor.shape is None else ir.Shape([None] * edge.rank)
-    return ir.Value(name=name, type=ir.TensorType(dtype), shape=shape)
+        raise RefusalError(f"it carries {tensor.dtype}")
+    return ir.TensorType(dtype)
 
 
 def _body(site: Site, number: int, operands: Sequence[ir.Value]) -> ir.Graph:
