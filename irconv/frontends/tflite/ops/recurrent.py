@@ -35,7 +35,6 @@ def unidirectional_sequence_lstm(site: Site) -> None:
     """UNIDIRECTIONAL_SEQUENCE_LSTM: LSTM; gates in the order input, output, forget, cell."""
     x, nodes = site.input(0), site.nodes
     _refuse_extras(site)
-    coupled = not site.has(1)
     weights = site.input(2)
     if x.quantization is not None or hybrid.is_hybrid(x, weights):
         site.scope.conversion.notes[_QUANTIZED_NOTE] = None
@@ -47,7 +46,8 @@ def unidirectional_sequence_lstm(site: Site) -> None:
     if not site.option("time_major"):
         sequence = nodes.transpose(sequence, [1, 0, 2])
     zeros = nodes.constant([0.0] * (4 * hidden), "float32")
-    bias = nodes.unsqueeze(nodes.op("Concat", _stacked_bias(site, hidden), zeros, axis=0), 0)
+    biases = [_gate(site, index, _BIASES[2]) for index in _BIASES]
+    bias = nodes.unsqueeze(nodes.op("Concat", *biases, zeros, axis=0), 0)
     peepholes = None
     if site.has(_PEEPHOLES[2]):
         parts = [_gate(site, index, _PEEPHOLES[2]) for index in _PEEPHOLES]
@@ -66,7 +66,6 @@ def unidirectional_sequence_lstm(site: Site) -> None:
         *states,
         peepholes,
         hidden_size=hidden,
-        input_forget=1 if coupled else None,
         activations=None if activation == "Tanh" else ["Sigmoid", activation, activation],
     )
     value = nodes.squeeze(value, 1)
@@ -95,18 +94,11 @@ def _stacked(site: Site, indices: Sequence[int]) -> ir.Value:
 
 
 def _gate(site: Site, index: int, forget: int) -> ir.Value:
-    """Return a gate's weights; an input gate that is coupled has those of none."""
+    """Return a gate's weights.
+
+    An input gate that is coupled to the forget gate is one minus that, which is the sigmoid of
+    its negated sum.
+    """
     if site.has(index):
         return site.input(index).weight()
-    zero = site.nodes.constant(0.0, "float32")
-    return site.nodes.op("Mul", site.input(forget).weight(), zero)
-
-
-def _stacked_bias(site: Site, hidden: int) -> ir.Value:
-    parts = [
-        site.input(index).weight()
-        if site.has(index)
-        else site.nodes.constant([0.0] * hidden, "float32")
-        for index in _BIASES
-    ]
-    return site.nodes.op("Concat", *parts, axis=0)
+    return site.nodes.op("Neg", site.input(forget).weight())
