@@ -118,6 +118,8 @@ def run_litert(data: bytes, case: Case) -> list[np.ndarray]:
 
 IMAGE = real(2, 7, 6, 4)
 PIXELS = RANDOM.integers(-128, 128, (1, 5, 5, 4)).astype(np.int8)
+KERNEL = RANDOM.integers(-127, 128, (5, 3, 2, 4)).astype(np.int8)
+WEIGHTS = RANDOM.integers(-127, 128, (5, 8)).astype(np.int8)
 CONV = {"strideW": 1, "strideH": 1}
 BOXES = np.sort(RANDOM.random((6, 2, 2)), axis=1).transpose(0, 1, 2).reshape(6, 4).astype("f4")
 SCORES = np.array([0.9, 0.3, 0.8, 0.2, 0.7, 0.6], np.float32)
@@ -310,6 +312,27 @@ CASES: dict[str, Case] = {
         "PAD", [PIXELS, ints([0, 0], [1, 2], [0, 1], [0, 0])], 1, None, ["int8"],
         {0: (0.1, 3), 2: (0.1, 3)},
     ),
+    "hybrid-conv": Case(
+        "CONV_2D", [IMAGE, KERNEL, real(5)], 1, option("Conv2DOptions", **CONV),
+        steps={1: (0.01, 0)},
+    ),
+    "hybrid-symmetric": Case(
+        "FULLY_CONNECTED", [real(3, 8), WEIGHTS, real(5)], 1, option("FullyConnectedOptions"),
+        steps={1: (0.01, 0)},
+    ),
+    "hybrid-asymmetric": Case(
+        "FULLY_CONNECTED", [real(3, 8) + 1, WEIGHTS, real(5)], 1,
+        option("FullyConnectedOptions", asymmetricQuantizeInputs=True), steps={1: (0.01, 0)},
+    ),
+    "hybrid-matmul": Case(
+        "BATCH_MATMUL", [real(2, 3, 8), np.stack([WEIGHTS, WEIGHTS[::-1]])], 1,
+        option("BatchMatMulOptions", adjY=True), steps={1: (0.01, 0)},
+    ),
+    "hybrid-matmul-asymmetric": Case(
+        "BATCH_MATMUL", [real(2, 3, 8) + 1, np.stack([WEIGHTS, WEIGHTS[::-1]])], 1,
+        option("BatchMatMulOptions", adjY=True, asymmetricQuantizeInputs=True),
+        steps={1: (0.01, 0)},
+    ),
     "requantize": Case(
         "QUANTIZE", [PIXELS], 1, None, ["int8"], {0: (0.1, 3), 1: (0.17, -20)}
     ),
@@ -335,7 +358,7 @@ def test_one_operator(name: str, tmp_path: Path) -> None:
     for wanted, array in zip(expected, found, strict=True):
         assert array.dtype == wanted.dtype
         assert array.shape == wanted.shape
-        if case.steps:
+        if wanted.dtype == np.int8:
             assert np.abs(array.astype(int) - wanted.astype(int)).max() <= 1
         else:
             np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=2e-6)
