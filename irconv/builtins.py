@@ -18,9 +18,16 @@ def irconv_frontends() -> list[type[Frontend]]:
     from irconv.frontends.onnx import OnnxFrontend
     from irconv.frontends.pytorch import PytorchFrontend
     from irconv.frontends.tensorflow import TensorflowFrontend
+    from irconv.frontends.tflite import TfliteFrontend
     from irconv.frontends.torchscript import TorchScriptFrontend
 
-    return [OnnxFrontend, TorchScriptFrontend, PytorchFrontend, TensorflowFrontend]
+    return [
+        OnnxFrontend,
+        TorchScriptFrontend,
+        PytorchFrontend,
+        TensorflowFrontend,
+        TfliteFrontend,
+    ]
 
 
 @hookimpl

@@ -51,7 +51,13 @@ def infer_outputs(node: ir.Node, version: int) -> None:
             input_data=data,
             opset_imports=[onnx.helper.make_opsetid("", version)],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+    except (
+        onnx.defs.SchemaError,
+        onnx.shape_inference.InferenceError,
+        onnx.checker.ValidationError,
+        ValueError,
+        RuntimeError,
+    ):
         return
     for value in node.outputs:
         if value.name in found:

@@ -1,0 +1,1 @@
+"""Converters of TFLite's operators, a file a family."""
