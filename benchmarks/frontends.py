@@ -22,6 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,13 @@ def main() -> int:
     options.cache.mkdir(parents=True, exist_ok=True)
     chosen = [source for source in SOURCES if _is_chosen(source, options)]
     results: dict[str, Any] = {}
-    for name, record in (*_generate(chosen, options), *_import(chosen, options)):
+    for name, record in chain(_generate(chosen, options), _import(chosen, options)):
         results[name] = record
         print(f"{name}: {record['status']}", flush=True)
+        if options.write:
+            _publish({name: record})
     counts = Counter(record["status"].split(":")[0] for record in results.values())
     print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
-    if options.write:
-        from sources.tables import write_results
-
-        write_results(results)
     return 1 if counts["fail"] else 0
 
 
@@ -93,6 +92,12 @@ def _generate(
                 if words:
                     record = {"model": source.model, "form": source.form}
                     yield source.name, record | {"status": f"fail: cannot be written: {words}"}
+
+
+def _publish(results: dict[str, Any]) -> None:
+    from sources.tables import write_results
+
+    write_results(results)
 
 
 def _write(framework: str, source: Source, cache: Path) -> str:

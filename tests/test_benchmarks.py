@@ -18,6 +18,8 @@ from irconv.plugins import load_registry
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "reference" / "zoo.json"
+FRONTENDS = ROOT / "docs" / "reference" / "frontends.json"
+FORMS = {"pt2", "script", "saved-model", "keras", "h5", "frozen", "tflite", "tflite-int8"}
 KNOWN = {("openvino", "fnet")}
 """OpenVINO computes FNet's Fourier transform over two axes otherwise: caught, never published."""
 
@@ -83,3 +85,14 @@ def test_a_file_of_another_tool_is_matched_with_the_model(tmp_path, monkeypatch)
         np.testing.assert_array_equal(runner.run(feeds)["y"], expected["y"])
     with pytest.raises(InputError, match="has a tensor 'image'"):
         foreign_artifact(folder / "model.tflite", {"factor": feeds["factor"]}, expected)
+
+
+def test_the_published_frontends():
+    sources = json.loads(FRONTENDS.read_text())["sources"]
+    passed = [name for name, record in sources.items() if record["status"] == "pass"]
+    assert len({record["model"] for record in sources.values()}) >= 40
+    assert len(passed) >= 0.95 * len(sources)
+    forms = {record["form"] for record in sources.values()}
+    assert forms == FORMS
+    page = FRONTENDS.with_suffix(".md").read_text()
+    assert all(f"| {record['model']} | {record['form']} | " in page for record in sources.values())

@@ -77,7 +77,8 @@ def command(
 ) -> int:
     """Compile MODEL for one or more targets, and prove each artifact.
 
-    MODEL is a path (.onnx, .pt2) or, with --trust, package.module:factory.
+    MODEL is a path (.onnx, .pt2, .pt, .keras, .h5, .pb, .tflite, a SavedModel folder, ...) or, with
+    --trust, package.module:factory.
     """
     options = CompileOptions.load(config) if config else CompileOptions()
     python = dict(_interpreter(text) for text in interpreters)
