@@ -30,8 +30,6 @@ from irconv.verify.metrics import OutputMetrics, compare_outputs
 __all__ = ["Check", "check_export"]
 
 _SAMPLES = 2
-_LARGEST = 8
-"""Dimensions are checked up to this size, or at their least, as a graph is no other one above."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def check_export(
         path: The file.
         module: The module.
         example: Inputs that the module is known to take.
-        shapes: Ranges of named dimensions.
+        shapes: Ranges of named dimensions to check within.
     """
     samples, wanted = _samples(path, module, example, shapes)
     try:
@@ -95,13 +93,8 @@ def _samples(
     path: Path, module: Runner, example: Feeds, shapes: Mapping[str, DimRange]
 ) -> tuple[Sequence[Feeds], list[dict[str, Value]]]:
     first = module.run(example)
-    small = {
-        name: DimRange(bounds.minimum, top, top)
-        for name, bounds in shapes.items()
-        if (top := min(bounds.maximum, max(bounds.minimum, _LARGEST)))
-    }
     try:
-        for plan in sample_plans(ir.load(path), shapes=small, count=_SAMPLES):
+        for plan in sample_plans(ir.load(path), shapes=shapes, count=_SAMPLES):
             try:
                 return [example, *plan], [first, *(module.run(sample) for sample in plan)]
             except BackendError:

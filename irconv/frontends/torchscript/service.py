@@ -40,6 +40,8 @@ _ROUTES = {
     "program": "an exported program and PyTorch's newer exporter",
     "trace": "a trace at the example's sizes and PyTorch's newer exporter",
 }
+_LARGEST = 8
+"""Free dimensions are exported with and checked up to this size, or at their least."""
 _CHANGES_STATE = (
     "a call changes the module's buffers or attributes, which a compiled model does not keep: "
     "every run is a first run"
@@ -55,6 +57,7 @@ class TorchScriptService(RunnerService):
         self._call: ScriptCall
         self._outputs: list[OutputLeaf]
         self._shapes: dict[str, DimRange] = {}
+        self._small: dict[str, DimRange] = {}
         self._notes: list[str] = []
         self._digest = ""
         self._keeps_state = True
@@ -80,11 +83,12 @@ class TorchScriptService(RunnerService):
             BackendError: If the module fails on an input of the stated form.
         """
         self._shapes = {name: DimRange(*bounds) for name, bounds in shapes.items()}
+        self._small = {name: _small(bounds) for name, bounds in self._shapes.items()}
         stated = [InputSpec(name, tuple(dims), dtype) for name, dims, dtype in inputs]
         self._module = _load(path)
         _check_inference(self._module)
         schema = self._module.forward.schema
-        self._call = bind_inputs(schema, stated, traced, self._shapes)
+        self._call = bind_inputs(schema, stated, traced, self._small)
         self._notes = list(self._call.notes)
         self._digest = self._state()
         result = call_module(self._module, self._call, self._call.examples())
@@ -151,7 +155,7 @@ class TorchScriptService(RunnerService):
 
     def _checked(self, path: Path) -> Check:
         example = {name: to_array(value) for name, value in self._call.examples().items()}
-        check = check_export(path, self.runner, example, self._shapes)
+        check = check_export(path, self.runner, example, self._small)
         if check.problems:
             reason = "what it writes is not the module: " + "; ".join(check.problems)
             raise RouteError([Diagnostic("EXPORT_WRONG", reason)])
@@ -165,6 +169,12 @@ class TorchScriptService(RunnerService):
                 where=_WHERE,
                 hint="save the module again after module.eval()",
             )
+
+
+def _small(bounds: DimRange) -> DimRange:
+    """Return the lower part of a range: a graph is no other one above, and costs more to run."""
+    top = min(bounds.maximum, max(bounds.minimum, _LARGEST))
+    return DimRange(bounds.minimum, top, top)
 
 
 def _load(path: str) -> Any:
