@@ -8,6 +8,9 @@ and, where the artifact itself runs here, its latency. Emitting happens in a fre
 one tiny model, so that the time of importing an SDK is not counted. Latencies are taken in turn,
 a few runs of every target a round, each target in a process of its own. The models are those of
 ``benchmarks/zoo.py``, generated on first use.
+
+``--model mbv2-static --tflite-file onnx2tf=other.tflite`` takes turns with a file of the same
+network that another tool made, and prints how the latency of irconv's compares with it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +64,9 @@ def main() -> int:
         path = options.cache / f"{model}.onnx"
         if not path.exists():
             _generate(model, options.cache)
-        table[model] = measure(path, options.target or list(SPECS), options.rounds, options.runs)
+        table[model] = measure(
+            path, options.target or list(SPECS), options.rounds, options.runs, options.tflite_file
+        )
     if options.json:
         options.json.write_text(json.dumps(table, indent=1) + "\n")
     return 0
@@ -74,8 +80,22 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each target a round")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument(
+        "--tflite-file", action="append", default=[], type=_named_file, metavar="NAME=PATH",
+        help="a file of the same network made by another tool, timed in turn; needs one --model",
+    )  # fmt: skip
     parser.add_argument("--emit", nargs=4, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.tflite_file and len(options.model or ()) != 1:
+        parser.error("--tflite-file needs exactly one --model")
+    return options
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, separator, path = text.partition("=")
+    if not name or not separator or not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH of a file")
+    return name, Path(path).resolve()
 
 
 def _generate(model: str, cache: Path) -> None:
@@ -84,7 +104,13 @@ def _generate(model: str, cache: Path) -> None:
     subprocess.run([*command, "--cache", cache], check=True)
 
 
-def measure(path: Path, targets: list[str], rounds: int, runs: int) -> dict[str, Any]:
+def measure(
+    path: Path,
+    targets: list[str],
+    rounds: int,
+    runs: int,
+    foreign: Sequence[tuple[str, Path]] = (),
+) -> dict[str, Any]:
     """Return the figures of one model by target, and print them as they come."""
     feeds = path.with_suffix(".npz")
     sample = load_samples(feeds)[0]
@@ -119,10 +145,48 @@ def measure(path: Path, targets: list[str], rounds: int, runs: int) -> dict[str,
             figures[target] = record
             if level == "artifact":
                 timed[target] = worker
+        for name, file in foreign:
+            figures[name], timed[name] = _open_foreign(file, sample, expected, scratch, stack)
         for target, seconds in _latencies(timed, scratch / "feeds.npz", rounds, runs).items():
             figures[target]["latency_ms"] = seconds
     _print(path.stem, figures)
+    for name, _ in foreign:
+        _compare(figures, name)
     return figures
+
+
+def _open_foreign(
+    file: Path, sample: Any, expected: Any, scratch: Path, stack: contextlib.ExitStack
+) -> tuple[dict[str, Any], Worker]:
+    """Open a TFLite file that another tool made; return its figures and a worker that runs it."""
+    from foreign_tflite import foreign_artifact
+
+    artifact = foreign_artifact(file, sample, expected)
+    worker = stack.enter_context(
+        Worker("irconv.runtime.service:BackendService", {"target": "tflite"})
+    )
+    worker.call("open", directory=str(file.parent), artifact=artifact.to_json())
+    outputs = scratch / f"{file.stem}-outputs.npz"
+    worker.call("run", feeds=str(scratch / "feeds.npz"), outputs=str(outputs))
+    record = {
+        "level": "artifact",
+        "size_mb": round(file.stat().st_size / 1e6, 1),
+        "max_error": _largest_error(load_samples(outputs)[0], expected),
+    }
+    return record, worker
+
+
+def _compare(figures: dict[str, Any], name: str) -> None:
+    """Print the latency of every TFLite file of ours over that of another tool's."""
+    for target, record in figures.items():
+        if target.partition("{")[0] == "tflite" and "latency_ms" in record:
+            ratios = [
+                f"{ours / theirs:.3f}"
+                for ours, theirs in zip(
+                    record["latency_ms"], figures[name]["latency_ms"], strict=True
+                )
+            ]
+            print(f"{target} / {name}: {ratios[0]} by the least, {ratios[1]} by the median")
 
 
 def _build(path: Path, target: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -229,8 +293,9 @@ def _print(model: str, figures: dict[str, Any]) -> None:
             continue
         latency = "/".join(map(str, record.get("latency_ms", ["-"])))
         print(
-            f"| {target} | {record['level']} | {record['legalize_s']} | {record['emit_s']} "
-            f"| {record['peak_mib']} | {record['size_mb']} | {record['max_error']:.1e} "
+            f"| {target} | {record['level']} | {record.get('legalize_s', '-')} "
+            f"| {record.get('emit_s', '-')} | {record.get('peak_mib', '-')} "
+            f"| {record['size_mb']} | {record['max_error']:.1e} "
             f"| {latency} |",
             flush=True,
         )

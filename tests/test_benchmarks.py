@@ -8,7 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+
+import irconv
+from irconv.errors import InputError
+from irconv.plugins import load_registry
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "reference" / "zoo.json"
@@ -47,3 +53,33 @@ def test_the_published_zoo():
     assert failures <= KNOWN
     page = RESULTS.with_suffix(".md").read_text()
     assert all(f"| {model.rsplit('-', 1)[0]} | " in page for model in models)
+
+
+def test_a_file_of_another_tool_is_matched_with_the_model(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from foreign_tflite import foreign_artifact
+
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[N, 3, 4, 5] image, float[2] factor) => (float[N, 2, 4, 5] y)
+        <float[2, 3, 1, 1] w = {1, 2, 3, 4, 5, 6}, int64[4] target = {1, 2, 1, 1}> {
+            f = Reshape (factor, target)  c = Conv (image, w)  y = Mul (c, f)
+        }"""
+    source = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), source)
+    result = irconv.compile(source, ["tflite{layout=nhwc}"], tmp_path / "out", shapes=("N=2",))
+    folder = result.targets[0].directory
+    random = np.random.default_rng(0)
+    feeds = {
+        "factor": np.array([2, 3], np.float32),
+        "image": random.standard_normal((2, 3, 4, 5)).astype(np.float32),
+    }
+    expected = irconv.run(folder, feeds)
+
+    artifact = foreign_artifact(folder / "model.tflite", feeds, expected)
+
+    assert {entry["name"] for entry in artifact.data["inputs"]} == set(feeds)
+    backend = load_registry().build_backend("tflite")
+    with backend.runner(folder, artifact) as runner:
+        np.testing.assert_array_equal(runner.run(feeds)["y"], expected["y"])
+    with pytest.raises(InputError, match="has a tensor 'image'"):
+        foreign_artifact(folder / "model.tflite", {"factor": feeds["factor"]}, expected)

@@ -9,6 +9,7 @@ from irconv.passes.convert_opset import ConvertOpset
 from irconv.passes.decompose.einsum import DecomposeEinsum
 from irconv.passes.decompose.emulate_dtypes import EmulateDtypes
 from irconv.passes.decompose.indexing import DecomposeIndexing
+from irconv.passes.decompose.inline_branches import InlineBranches
 from irconv.passes.decompose.narrow_float64 import NarrowFloat64
 from irconv.passes.decompose.quantized import DecomposeQuantized
 from irconv.passes.decompose.recurrent import DecomposeRecurrent
@@ -52,6 +53,7 @@ PASSES: tuple[type[Pass], ...] = (
     DecomposeSignal,
     DecomposeVision,
     UnrollLoops,
+    InlineBranches,
     EmulateDtypes,
     NarrowFloat64,
     InferShapes,

@@ -40,6 +40,7 @@ _LOWERING = (
     "infer-shapes",
     "decompose-for-tflite",
     "unroll-loops",
+    "inline-branches",
     "infer-shapes",
 )
 """Run several times, since the result of one may hold what another replaces."""
@@ -129,7 +130,7 @@ class TfliteBackend(Backend):
         from irconv_tflite.emit.lower import check_model
 
         del shapes
-        return check_model(model)
+        return check_model(model, half=self.precision == "f16")
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:
         """Write ``model.tflite``, and C source of it where that is asked for."""
@@ -139,23 +140,26 @@ class TfliteBackend(Backend):
         del request
         half = self.precision == "f16"
         data = write_model(model, directory, half=half, channels_last=self.layout == "nhwc")
+        requires = {
+            "runtime": "litert",
+            "version": f">={importlib.metadata.version('ai-edge-litert').split('.')[0]}.0",
+            "device": "CPU",
+        }
         notes = ["constants are stored in 16 bits, rounded"] if half else []
         if self.quantize == "dynamic-int8":
             from irconv_tflite.emit.quantizer import quantize_file
 
             quantize_file(directory / MODEL)
             notes.append(_QUANTIZED_NOTE)
+        else:
+            requires["min_runtime_version"] = data["min_runtime_version"]
         if self.form == "c-array":
             write_c_array(directory / MODEL, directory)
             notes.append(f"{HEADER} and {SOURCE} hold the bytes of {MODEL}, which was run")
         return Artifact(
             main=MODEL,
             precision="float16" if half else "float32",
-            requires={
-                "runtime": "litert",
-                "version": f">={importlib.metadata.version('ai-edge-litert').split('.')[0]}.0",
-                "device": "CPU",
-            },
+            requires=requires,
             notes=(*notes, *_caveats(model)),
             data=data,
         )

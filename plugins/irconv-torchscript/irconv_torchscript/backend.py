@@ -38,6 +38,8 @@ def legalization() -> tuple[str, ...]:
         "legalize-torchscript",
         "infer-shapes",
         "fold-constants",
+        "inline-branches",
+        "infer-shapes",
         "eliminate-dead-code",
     )
 

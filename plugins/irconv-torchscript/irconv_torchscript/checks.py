@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from irconv.backends.ways_out import binding_way_out
 from irconv.errors import Diagnostic
 from irconv.graph.walk import all_graphs, all_nodes
 from irconv_torchscript.dtypes import ANY
 
-__all__ = ["check_form", "check_interface"]
+__all__ = ["check_form", "check_interface", "scripting_way_out"]
 
 _CONTROL = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _WAY_OUT = "export tensors of a dtype that torch has"
@@ -47,6 +48,7 @@ def check_form(model: ir.Model) -> Iterator[Diagnostic]:
                     f"input {value.name!r} has no known rank, which torch.export needs",
                     way_out="use torchscript{form=pt}, or export a model with known ranks",
                 )
+    way_out = scripting_way_out(model)
     for node in all_nodes(model):
         if node.op_type in _CONTROL:
             yield Diagnostic(
@@ -54,8 +56,14 @@ def check_form(model: ir.Model) -> Iterator[Diagnostic]:
                 "a program of torch.export has no branch or loop that depends on data",
                 node=node.name or "",
                 op=node.op_type,
-                way_out="use torchscript{form=pt}",
+                way_out=way_out,
             )
+
+
+def scripting_way_out(model: ir.Model) -> str:
+    """Return what helps where torch.export refuses what depends on data or on open sizes."""
+    binding = binding_way_out(model)
+    return f"use torchscript{{form=pt}}, or {binding}" if binding else "use torchscript{form=pt}"
 
 
 def _refusal(value: ir.Value) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from irconv.errors import BackendError, Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
+from irconv_torchscript.checks import scripting_way_out
 from irconv_torchscript.module import build_module, example_inputs, example_sizes
 
 if TYPE_CHECKING:
@@ -47,6 +48,23 @@ def _same_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread.
+
+    Freezing compares every constant with every other; on a busy machine the threads that share
+    such small work wait for each other longer than the work takes.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any]]:
     """Write ``model.pt``, which ``torch.jit.load`` and libtorch read.
 
@@ -58,10 +76,11 @@ def write_scripted(model: ir.Model, directory: Path) -> tuple[str, dict[str, Any
     """
     import torch
 
-    interface = _interface(model)
-    with quiet_torch():
+    module = build_module(model)
+    interface = _interface(model, module)
+    with quiet_torch(), _one_thread():
         try:
-            scripted = torch.jit.script(build_module(model))
+            scripted = torch.jit.script(module)
             frozen = torch.jit.freeze(scripted, optimize_numerics=False)
         except RuntimeError as error:
             raise BackendError(
@@ -88,8 +107,8 @@ def write_exported(
     """
     import torch
 
-    interface = _interface(model)
     module = build_module(model)
+    interface = _interface(model, module)
     logging.getLogger("torch").setLevel(logging.ERROR)
     with quiet_torch(), _same_environment(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,21 +120,26 @@ def write_exported(
                 strict=False,
             )
         except Exception as error:
-            raise UnsupportedError(
-                "torchscript",
-                [Diagnostic("EXPORT", f"torch.export says: {_first_line(error)}",
-                            way_out="use torchscript{form=pt}, or bind the shapes by --shape")],
-                where="torch.export",
-            ) from error  # fmt: skip
+            diagnostic = Diagnostic(
+                "EXPORT",
+                f"torch.export says: {_first_line(error)}",
+                way_out=scripting_way_out(model),
+            )
+            raise UnsupportedError("torchscript", [diagnostic], where="torch.export") from error
         torch.export.save(
             program, directory / "model.pt2", extra_files={INTERFACE_FILE: json.dumps(interface)}
         )
     return "model.pt2", interface
 
 
-def _interface(model: ir.Model) -> dict[str, Any]:
+def _interface(model: ir.Model, module: Any) -> dict[str, Any]:
+    """Return inputs and outputs as the source has them, and the argument of each input."""
+    arguments = [node.target for node in module.graph.nodes if node.op == "placeholder"]
     return {
-        "inputs": [spec.to_json() for spec in input_specs(model)],
+        "inputs": [
+            spec.to_json() | {"argument": argument}
+            for spec, argument in zip(input_specs(model), arguments, strict=True)
+        ],
         "outputs": [spec.to_json() for spec in output_specs(model)],
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import onnx_ir as ir
 
 from irconv.backends.base import Support
+from irconv.backends.ways_out import operator_way_out
 from irconv_torchscript.dtypes import ANY, NATIVE
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def refusal(node: ir.Node) -> Support:
     """Say whether a node can be built, and if not, why."""
     entry = lookup(node)
     if entry is None:
-        return Support(False, "UNSUPPORTED_OP", "no torch operator is known for it", _EXPAND)
+        way_out = operator_way_out(node)
+        return Support(False, "UNSUPPORTED_OP", "no torch operator is known for it", way_out)
     for value in (*node.inputs, *node.outputs):
         reason = _dtype_refusal(value, entry.dtypes)
         if reason:

@@ -11,7 +11,7 @@ import numpy as np
 from irconv_tflite.emit.graph import Constant, Operator, Subgraph, Tensor
 from irconv_tflite.emit.writer import Names
 
-__all__ = ["halve_constants"]
+__all__ = ["halve_constants", "halves"]
 
 _FEWEST_BYTES = 128
 _LARGEST = float(np.finfo(np.float16).max)
@@ -43,9 +43,15 @@ def halve_constants(subgraph: Subgraph, names: Names) -> int:
     return len(operators)
 
 
+def halves(tensor: Tensor) -> bool:
+    """Return whether a constant is stored in 16 bits unless its numbers are beyond float16."""
+    constant = tensor.constant
+    return constant is not None and tensor.dtype == "float32" and constant.nbytes >= _FEWEST_BYTES
+
+
 def _fits(tensor: Tensor) -> bool:
     constant = tensor.constant
-    if constant is None or tensor.dtype != "float32" or constant.nbytes < _FEWEST_BYTES:
+    if constant is None or not halves(tensor):
         return False
     array = constant.load()
     finite = array[np.isfinite(array)]

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
+from irconv.backends.ways_out import binding_way_out, operator_way_out
 from irconv.errors import Diagnostic
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv_tflite.emit.graph import Subgraph, Tensor
 from irconv_tflite.emit.integer import use_integer_kernels
 from irconv_tflite.emit.peephole import improve
 from irconv_tflite.emit.refusal import RefusalError
-from irconv_tflite.emit.serialize import MAX_BYTES, data_bytes
+from irconv_tflite.emit.size import MAX_BYTES, data_bytes, too_large
 from irconv_tflite.emit.types import check_types
 from irconv_tflite.emit.writer import GraphWriter, Names
 from irconv_tflite.ops.registry import NHWC, find_emitter
@@ -52,7 +53,7 @@ def lower(model: ir.Model) -> Lowering:
         try:
             _emit(writer, node)
         except RefusalError as refusal:
-            diagnostics.append(_diagnostic(refusal, node))
+            diagnostics.append(_diagnostic(refusal, node, model))
             _stand_in(writer, node)
     _write_outputs(writer, model.graph.outputs, diagnostics)
     subgraphs = [writer.subgraph, *writer.subgraphs]
@@ -113,9 +114,7 @@ def _emit(writer: GraphWriter, node: ir.Node) -> None:
     emitter = find_emitter(node)
     if emitter is None:
         raise RefusalError(
-            "UNSUPPORTED_OP",
-            "no TFLite operator computes it",
-            "export the model with another operator there, or leave that part out",
+            "UNSUPPORTED_OP", "no TFLite operator computes it", operator_way_out(node)
         )
     if node.domain in ("", "ai.onnx"):
         check_types(node)
@@ -151,19 +150,26 @@ def _write_outputs(
         writer.subgraph.outputs.append(tensor)
 
 
-def _diagnostic(refusal: RefusalError, node: ir.Node) -> Diagnostic:
+def _diagnostic(refusal: RefusalError, node: ir.Node, model: ir.Model) -> Diagnostic:
     op = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-    return Diagnostic(refusal.code, refusal.reason, node.name or "", op, refusal.way_out)
+    way_out = refusal.way_out
+    if refusal.code in _OF_UNKNOWN_SIZES:
+        way_out = binding_way_out(model, node.inputs) or way_out
+    return Diagnostic(refusal.code, refusal.reason, node.name or "", op, way_out)
 
 
 def _interface(refusal: RefusalError) -> Diagnostic:
     return Diagnostic(refusal.code, refusal.reason, way_out=refusal.way_out)
 
 
-def check_model(model: ir.Model) -> list[Diagnostic]:
+def check_model(model: ir.Model, *, half: bool = False) -> list[Diagnostic]:
     """Return everything in a legalized model that TFLite cannot express.
 
     Nodes of bodies and of local functions are listed themselves; what holds or calls them is not.
+
+    Args:
+        model: The legalized model.
+        half: Whether float32 constants will be stored in 16 bits.
     """
     inner = list(_inner_diagnostics(model))
     lowered = lower(model)
@@ -177,17 +183,8 @@ def check_model(model: ir.Model) -> list[Diagnostic]:
     ] + inner
     if diagnostics:
         return diagnostics
-    size = data_bytes(lowered.subgraphs)
-    if size <= MAX_BYTES:
-        return []
-    return [
-        Diagnostic(
-            "SIZE_LIMIT",
-            f"its constants take {size:,} bytes, and a FlatBuffer holds at most {MAX_BYTES:,}",
-            way_out="store them in fewer bits, for example tflite{precision=f16} or quantized, "
-            "or split the model",
-        )
-    ]
+    size = data_bytes(lowered.subgraphs, half=half)
+    return [] if size <= MAX_BYTES else [too_large(size)]
 
 
 def _inner_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
@@ -201,7 +198,7 @@ def _inner_diagnostics(model: ir.Model) -> Iterator[Diagnostic]:
                 continue
             refusal = refusal_of(node)
             if refusal is not None and refusal.code in _KNOWN_BY_ITSELF:
-                yield _diagnostic(refusal, node)
+                yield _diagnostic(refusal, node, model)
 
 
 def _is_call(node: ir.Node, model: ir.Model) -> bool:
@@ -212,5 +209,7 @@ def _channel_last_bodies(model: ir.Model) -> list[ir.Graph]:
     return [function.graph for function in model.functions.values() if function.domain == NHWC]
 
 
+_OF_UNKNOWN_SIZES = frozenset({"DYNAMIC_SHAPE", "UNKNOWN_RANK"})
+"""Refusals that go away when the sizes of the inputs are bound."""
 _KNOWN_BY_ITSELF = frozenset({"UNSUPPORTED_OP", "INVALID_MODEL", "UNSUPPORTED_DTYPE", "RANK_LIMIT"})
 """Refusals that hold whatever a node's operands turn out to be."""

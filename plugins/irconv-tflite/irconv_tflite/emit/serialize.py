@@ -17,54 +17,36 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from irconv.errors import UnsupportedError
 from irconv_tflite.emit.dtypes import TENSOR_TYPES
 from irconv_tflite.emit.graph import Operator, Subgraph, Tensor
-from irconv_tflite.emit.options import options_class, version_of
+from irconv_tflite.emit.options import options_class
+from irconv_tflite.emit.size import ALIGNMENT, LENGTH, MAX_BYTES, tensors_of, too_large
+from irconv_tflite.emit.versions import version_of
 
-__all__ = ["MAX_BYTES", "data_bytes", "write_flatbuffer"]
+__all__ = ["write_flatbuffer"]
 
-MAX_BYTES = (1 << 31) - 1
-"""A FlatBuffer's readers take at most 2 GiB - 1."""
-
-_ALIGNMENT = 16
-_LENGTH = 4
 _SCHEMA_VERSION = 3
-_RUNTIME = b"2.16.0\x00"
 _OPERATORS_BY_ONE_BYTE = 127
 _UNPLACED = 1
 """Any distance but 0, which the tables leave out, so that they come out as long."""
 
 
-def tensors_of(subgraph: Subgraph) -> list[Tensor]:
-    """Return every tensor of a subgraph once, inputs first."""
-    seen: dict[Tensor, None] = dict.fromkeys(subgraph.inputs)
-    for operator in subgraph.operators:
-        seen.update(dict.fromkeys(tensor for tensor in operator.inputs if tensor is not None))
-        seen.update(dict.fromkeys(operator.outputs))
-    seen.update(dict.fromkeys(subgraph.outputs))
-    return list(seen)
-
-
-def data_bytes(subgraphs: Sequence[Subgraph]) -> int:
-    """Return the bytes that the constants take, before equal ones are stored once."""
-    constants = {
-        tensor.constant
-        for subgraph in subgraphs
-        for tensor in tensors_of(subgraph)
-        if tensor.constant is not None
-    }
-    return sum(constant.nbytes + _ALIGNMENT + _LENGTH for constant in constants)
-
-
-def write_flatbuffer(subgraphs: Sequence[Subgraph], path: Path, description: str) -> None:
+def write_flatbuffer(
+    subgraphs: Sequence[Subgraph], path: Path, description: str, metadata: Mapping[str, bytes]
+) -> None:
     """Write a model.
 
     Args:
         subgraphs: The main graph, then others.
         path: A new file.
         description: A line for the model's description.
+        metadata: Content of the model's metadata buffers, by name.
+
+    Raises:
+        UnsupportedError: If the file would be larger than its readers take.
     """
-    packer = _Packer(subgraphs, description)
+    packer = _Packer(subgraphs, description, metadata)
     start = _aligned(len(packer.pack({}, 0)))
     with path.open("xb") as file:
         file.seek(start)
@@ -79,7 +61,7 @@ def write_flatbuffer(subgraphs: Sequence[Subgraph], path: Path, description: str
 
 
 def _aligned(position: int) -> int:
-    return -(-position // _ALIGNMENT) * _ALIGNMENT
+    return -(-position // ALIGNMENT) * ALIGNMENT
 
 
 def _write_data(tensors: Sequence[Tensor], file: BinaryIO) -> dict[Tensor, int]:
@@ -93,24 +75,33 @@ def _write_data(tensors: Sequence[Tensor], file: BinaryIO) -> dict[Tensor, int]:
         raw = array.reshape(-1).view(np.uint8)
         digest = hashlib.sha256(raw.data).digest()
         if digest not in by_content:
-            position = _aligned(file.tell() + _LENGTH) - _LENGTH
+            position = _aligned(file.tell() + LENGTH) - LENGTH
+            if position + LENGTH + raw.size + ALIGNMENT > MAX_BYTES:
+                raise UnsupportedError("tflite", [too_large(_all_bytes(tensors))], where="write")
             file.write(bytes(position - file.tell()))
-            file.write(raw.size.to_bytes(_LENGTH, "little"))
+            file.write(raw.size.to_bytes(LENGTH, "little"))
             file.write(raw.data)
             by_content[digest] = position
         places[tensor] = by_content[digest]
     return places
 
 
+def _all_bytes(tensors: Sequence[Tensor]) -> int:
+    return sum({t.constant: t.constant.nbytes for t in tensors if t.constant}.values())
+
+
 class _Packer:
     """Packs the tables of a model, as often as is needed to place them."""
 
-    def __init__(self, subgraphs: Sequence[Subgraph], description: str) -> None:
+    def __init__(
+        self, subgraphs: Sequence[Subgraph], description: str, metadata: Mapping[str, bytes]
+    ) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
         self._subgraphs = subgraphs
         self._description = description
+        self._extra = metadata
 
     def tensors(self) -> list[Tensor]:
         """Return the constants with data in a fixed order."""
@@ -141,7 +132,7 @@ class _Packer:
         model.subgraphs = [self._subgraph(subgraph) for subgraph in self._subgraphs]
         model.operatorCodes = [self._code(*key) for key in self._codes]
         model.signatureDefs = [self._signature(self._subgraphs[0])]
-        model.metadata = [self._metadata("min_runtime_version", _RUNTIME.ljust(16, b"\x00"))]
+        model.metadata = [self._metadata(*entry) for entry in self._extra.items()]
         model.buffers = self._buffers
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -250,8 +241,6 @@ class _Packer:
             return getattr(schema.Padding, value)
         if field == "mode":
             return getattr(schema.MirrorPadMode, value)
-        if field == "kernelType":
-            return getattr(schema.LSTMKernelType, value)
         if re.search("[tT]ype$", field):
             return getattr(schema.TensorType, TENSOR_TYPES[value])
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from irconv.graph.interface import input_specs, output_specs
 from irconv_tflite.emit.borders import move_borders
 from irconv_tflite.emit.half import halve_constants
 from irconv_tflite.emit.lower import lower
+from irconv_tflite.emit.runtime_versions import runtime_version
 from irconv_tflite.emit.serialize import write_flatbuffer
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["MODEL", "write_model"]
 
 MODEL = "model.tflite"
+_RUNTIME = "min_runtime_version"
+_RUNTIME_BYTES = 16
+"""Readers take this buffer as a text of fixed length, filled up with zeros."""
+_INTERFACE = "irconv"
 
 
 def write_model(
@@ -38,7 +44,9 @@ def write_model(
 
     Returns:
         ``inputs`` and ``outputs``: name and dtype of each in the source, in the order of the
-        file; ``permutation`` from the source's layout, where it is another.
+        file; ``permutation`` from the source's layout, where it is another. The file itself
+        holds the same as JSON in its metadata ``irconv``. ``min_runtime_version``: the lowest
+        TFLite that has all operators.
 
     Raises:
         UnsupportedError: If TFLite cannot express the model.
@@ -51,11 +59,17 @@ def write_model(
     if half:
         for subgraph in lowered.subgraphs:
             halve_constants(subgraph, lowered.names)
-    write_flatbuffer(lowered.subgraphs, directory / MODEL, model.graph.name or "model")
-    return {
+    interface = {
         "inputs": _entries(input_specs(model), main.inputs, moved),
         "outputs": _entries(output_specs(model), main.outputs, moved),
     }
+    runtime = runtime_version(lowered.subgraphs)
+    metadata = {
+        _RUNTIME: runtime.encode().ljust(_RUNTIME_BYTES, b"\0"),
+        _INTERFACE: json.dumps(interface).encode(),
+    }
+    write_flatbuffer(lowered.subgraphs, directory / MODEL, model.graph.name or "model", metadata)
+    return {**interface, _RUNTIME: runtime}
 
 
 def _entries(

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv_tflite.emit.dtypes import dtype_of, item_size
 from irconv_tflite.emit.graph import Constant, Operator, Shape, Subgraph, Tensor
+from irconv_tflite.emit.ranks import require_rank
 from irconv_tflite.emit.refusal import RefusalError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class GraphWriter:
             raise RefusalError(
                 "UNKNOWN_RANK",
                 f"the rank of {_given(value).name!r} is not known before the model runs",
-                "fix the input shapes with --shape, or give the exporter static shapes",
+                "give the exporter static shapes, or a model whose ranks are known",
             )
         return tuple(dim if isinstance(dim, int) else None for dim in known)
 
@@ -90,10 +91,7 @@ class GraphWriter:
                 "DYNAMIC_SHAPE",
                 f"{_given(value).name!r} has the dynamic dimensions {', '.join(names)}, and TFLite "
                 f"needs their sizes here",
-                "bind them, for example --shape "
-                + " --shape ".join(
-                    f"{name}=1" for name in names if name.isidentifier() and name != "None"
-                ),
+                "bind them with --shape",
             )
         return tuple(dim for dim in shape if dim is not None)
 
@@ -258,7 +256,8 @@ class GraphWriter:
         return outputs
 
     def add(self, operator: Operator) -> None:
-        """Add an operator as it stands."""
+        """Add an operator as it stands; a refusal where it has too many dimensions."""
+        require_rank(operator)
         self.subgraph.operators.append(operator)
 
     def cast(self, tensor: Tensor, dtype: str) -> Tensor:

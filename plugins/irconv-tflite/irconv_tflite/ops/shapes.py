@@ -106,7 +106,7 @@ def _copy_zeros(graph: GraphWriter, x: Tensor, wanted: Tensor) -> Tensor:
         raise RefusalError(
             "UNKNOWN_RANK",
             "a reshape whose sizes are computed needs to know how many there are",
-            "fix the input shapes with --shape",
+            "give the exporter static shapes",
         )
     count = wanted.shape[0]
     own = shape_of(graph, x)

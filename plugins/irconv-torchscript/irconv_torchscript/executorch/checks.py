@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -12,7 +13,13 @@ from irconv.graph.walk import all_graphs, all_nodes
 from irconv.shapes import DimRange
 from irconv_torchscript.dtypes import NATIVE
 
-__all__ = ["check_dimensions", "check_dtypes"]
+if TYPE_CHECKING:
+    from irconv.runtime.base import TensorSpec
+
+__all__ = ["check_dimensions", "check_dtypes", "check_ranks"]
+
+_MOST_DIMENSIONS = {"portable": 16, "xnnpack": 6}
+"""How many dimensions a tensor may have; a program with more does not load."""
 
 
 def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterator[Diagnostic]:
@@ -27,7 +34,7 @@ def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterato
                 yield Diagnostic(
                     "DYNAMIC_SHAPE",
                     f"dimension {axis} of input {spec.name!r} has no name and no size",
-                    way_out=f"name it by --input '{spec.name}[…]' and bound it by --shape",
+                    way_out=_naming_way_out(spec),
                 )
             elif isinstance(dim, str) and dim not in shapes:
                 open_dims.setdefault(dim, []).append(spec.name)
@@ -38,6 +45,14 @@ def check_dimensions(model: ir.Model, shapes: Mapping[str, DimRange]) -> Iterato
             "ExecuTorch plans memory for the largest sizes",
             way_out=f"give it a range: --shape '{dim}=1..64@8', or a size: --shape '{dim}=8'",
         )
+
+
+def _naming_way_out(spec: TensorSpec) -> str:
+    """Return the options that name the dimensions of an input and bound the first of them."""
+    dims = [f"d{axis}" if dim is None else str(dim) for axis, dim in enumerate(spec.shape or ())]
+    first = f"d{(spec.shape or ()).index(None)}"
+    named = f"--input '{spec.name}[{','.join(dims)}]'"
+    return f"name it and give it a range: {named} --shape '{first}=1..64@8'"
 
 
 def check_dtypes(model: ir.Model) -> Iterator[Diagnostic]:
@@ -63,4 +78,36 @@ def check_dtypes(model: ir.Model) -> Iterator[Diagnostic]:
                 node=node.name or "",
                 op=node.op_type,
                 way_out="export the model with float32, int64 or bool there",
+            )
+
+
+def check_ranks(model: ir.Model, delegate: str) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each value with more dimensions than ExecuTorch takes.
+
+    Args:
+        model: The legalized model.
+        delegate: Who computes what it can, ``xnnpack`` or ``portable``.
+    """
+    most = _MOST_DIMENSIONS[delegate]
+    way_out = f"reshape it to at most {most} dimensions where the model is made"
+    if delegate == "xnnpack":
+        way_out = f"use executorch{{delegate=portable}}, or {way_out}"
+    who = "XNNPACK" if delegate == "xnnpack" else "ExecuTorch"
+    for spec in input_specs(model):
+        if len(spec.shape or ()) > most:
+            yield Diagnostic(
+                "RANK_LIMIT",
+                f"input {spec.name!r} has {len(spec.shape or ())} dimensions, and {who} takes "
+                f"at most {most}",
+                way_out=way_out,
+            )
+    for node in all_nodes(model):
+        rank = max((len(value.shape or ()) for value in node.outputs), default=0)
+        if rank > most:
+            yield Diagnostic(
+                "RANK_LIMIT",
+                f"it gives {rank} dimensions, and {who} takes at most {most}",
+                node=node.name or "",
+                op=node.op_type,
+                way_out=way_out,
             )

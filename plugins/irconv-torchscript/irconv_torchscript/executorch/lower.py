@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from irconv.backends.ways_out import binding_way_out
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
 from irconv_torchscript.executorch.sdk import load_exporter, load_partitioner, same_environment
@@ -72,7 +73,7 @@ def write_program(
             program = edge.to_executorch()
         except Exception as error:
             raise UnsupportedError(
-                "executorch", [_diagnose(error)], where="lowering to ExecuTorch"
+                "executorch", [_diagnose(error, model)], where="lowering to ExecuTorch"
             ) from error
     with (directory / MODEL).open("wb") as file:
         program.write_to_file(file)
@@ -84,7 +85,7 @@ def write_program(
     }
 
 
-def _diagnose(error: Exception) -> Diagnostic:
+def _diagnose(error: Exception, model: ir.Model) -> Diagnostic:
     """Put what ExecuTorch says into one diagnostic.
 
     Exceptions of every kind come out of a lowering, because each operator's meta function and
@@ -102,8 +103,12 @@ def _diagnose(error: Exception) -> Diagnostic:
     return Diagnostic(
         "LOWERING",
         f"ExecuTorch says: {lines[0] if lines else type(error).__name__}",
-        way_out="use the target torchscript, or bind the shapes by --shape",
+        way_out=f"use the target torchscript{_or(binding_way_out(model))}",
     )
+
+
+def _or(way_out: str) -> str:
+    return f", or {way_out}" if way_out else ""
 
 
 def _ranges(spec: TensorSpec, shapes: Mapping[str, DimRange]) -> list[list[int]]:
