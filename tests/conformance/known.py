@@ -41,6 +41,11 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
             "has no kernel"
         ),
     },
+    "executorch": {
+        r"node/test_(attention_4d.*_fp16|causal_conv_.*_fp16|swiglu_float16)(_expanded)?": (
+            "some values are off by up to three units of float16, in which each operator rounds"
+        ),
+    },
     "openvino": {
         r"node/test_attention_.*": (
             "an attention row whose every position is masked comes out as NaN in place of 0"
