@@ -47,6 +47,11 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
             "has no kernel"
         ),
     },
+    "executorch": {
+        r"node/test_(attention_4d.*_fp16|causal_conv_.*_fp16|swiglu_float16)(_expanded)?": (
+            "some values are off by up to three units of float16, in which each operator rounds"
+        ),
+    },
     "openvino": {
         r"real/test_squeezenet": (
             "its weights are one and the same number, so that its logits are equal numbers of "

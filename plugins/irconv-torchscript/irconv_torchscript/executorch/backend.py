@@ -61,14 +61,20 @@ class ExecutorchBackend(Backend):
         return _EXPORTED.supports(node)
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
-        """Check what torch.export lacks, then open dimensions, dtypes and ranks."""
-        from irconv_torchscript.executorch.checks import check_dimensions, check_dtypes, check_ranks
+        """Check what torch.export lacks, then open dimensions, dtypes, ranks, kernels."""
+        from irconv_torchscript.executorch.checks import (
+            check_dimensions,
+            check_dtypes,
+            check_kernels,
+            check_ranks,
+        )
 
         return [
             *_EXPORTED.check(model, shapes),
             *check_dimensions(model, shapes),
             *check_dtypes(model),
             *check_ranks(model, self.delegate),
+            *check_kernels(model),
         ]
 
     def emit(self, model: ir.Model, directory: Path, request: EmitRequest) -> Artifact:

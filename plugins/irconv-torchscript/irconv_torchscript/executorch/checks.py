@@ -16,7 +16,7 @@ from irconv_torchscript.dtypes import NATIVE
 if TYPE_CHECKING:
     from irconv.runtime.base import TensorSpec
 
-__all__ = ["check_dimensions", "check_dtypes", "check_ranks"]
+__all__ = ["check_dimensions", "check_dtypes", "check_kernels", "check_ranks"]
 
 _MOST_DIMENSIONS = {"portable": 16, "xnnpack": 6}
 """How many dimensions a tensor may have; a program with more does not load."""
@@ -111,3 +111,46 @@ def check_ranks(model: ir.Model, delegate: str) -> Iterator[Diagnostic]:
                 op=node.op_type,
                 way_out=way_out,
             )
+
+
+def check_kernels(model: ir.Model) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each node that needs a kernel which ExecuTorch's library lacks."""
+    for node in all_nodes(model):
+        lacking = _lacking_kernel(node)
+        if lacking:
+            yield Diagnostic(
+                "NO_KERNEL",
+                f"ExecuTorch's portable library has no kernel for {lacking}",
+                node=node.name or "",
+                op=node.op_type,
+                way_out="use the target torchscript, or express it by simpler operators",
+            )
+
+
+def _lacking_kernel(node: ir.Node) -> str:
+    if node.domain:
+        return ""
+    if node.op_type in _NO_KERNEL:
+        return _NO_KERNEL[node.op_type]
+    value = node.inputs[0] if node.inputs else None
+    rank = None if value is None or value.shape is None else value.shape.rank()
+    if node.op_type in _NO_KERNEL_3D and rank == _RANK_3D:
+        return _NO_KERNEL_3D[node.op_type]
+    reduction = node.attributes.get("reduction")
+    if node.op_type in ("ScatterElements", "ScatterND") and reduction is not None:
+        kind = reduction.as_string()
+        return "" if kind in ("none", "add") else f"scattering with the reduction {kind!r}"
+    return ""
+
+
+_NO_KERNEL = {
+    "BitCast": "tensors seen in another dtype",
+    "Det": "determinants",
+    "TopK": "a stable sort, which keeps the order of equal values",
+    "Unique": "unique values",
+}
+_NO_KERNEL_3D = {
+    "ConvTranspose": "transposed convolutions of volumes",
+    "GridSample": "samples of volumes",
+}
+_RANK_3D = 5

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from irconv.backends.ways_out import binding_way_out
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.interface import input_specs, output_specs
-from irconv_torchscript.executorch.sdk import load_exporter, load_partitioner, same_environment
+from irconv_torchscript.executorch.decompositions import decompose
+from irconv_torchscript.executorch.sdk import (
+    load_exporter,
+    load_partitioner,
+    load_runtime,
+    same_environment,
+)
 from irconv_torchscript.module import build_module, example_inputs
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ def write_program(
         ``inputs`` with the range of each size, and ``outputs``, in order.
 
     Raises:
-        UnsupportedError: If torch.export or ExecuTorch refuses the model.
+        UnsupportedError: If torch.export or ExecuTorch refuses the model, or its runtime the
+            program.
         MissingError: If ExecuTorch is not installed.
     """
     import torch
@@ -68,21 +75,68 @@ def write_program(
             # the portable library has kernels, such as those that return int64 indices.
             config = exir.EdgeCompileConfig(_check_ir_validity=False)
             edge = exir.to_edge_transform_and_lower(
-                exported, partitioner=partitioners, compile_config=config
+                decompose(exported), partitioner=partitioners, compile_config=config
             )
             program = edge.to_executorch()
         except Exception as error:
             raise UnsupportedError(
                 "executorch", [_diagnose(error, model)], where="lowering to ExecuTorch"
             ) from error
+    _check_kernels(program)
     with (directory / MODEL).open("wb") as file:
         program.write_to_file(file)
+    _check_loading(directory / MODEL, model, delegate)
     return {
         "inputs": [
             spec.to_json() | {"ranges": _ranges(spec, shapes)} for spec in input_specs(model)
         ],
         "outputs": [spec.to_json() for spec in output_specs(model)],
     }
+
+
+def _check_kernels(program: Any) -> None:
+    """Refuse a program that calls operators for which the runtime has no kernel.
+
+    Raises:
+        UnsupportedError: It names the operators.
+    """
+    runtime, _ = load_runtime()
+    known = set(runtime.operator_registry.operator_names)
+    called = {
+        f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+        for plan in program.executorch_program.execution_plan
+        for operator in plan.operators
+    }
+    if called - known:
+        raise UnsupportedError(
+            "executorch", [_no_kernel(", ".join(sorted(called - known)))], where="kernels"
+        )
+
+
+def _check_loading(path: Path, model: ir.Model, delegate: Delegate) -> None:
+    """Load the program once: only then does a delegate say what it does not take.
+
+    Raises:
+        UnsupportedError: If the runtime refuses it; the file is gone then.
+    """
+    runtime, _ = load_runtime()
+    try:
+        runtime.load_program(path).load_method("forward")
+    except RuntimeError as error:
+        path.unlink()
+        way_out = f"use the target torchscript{_or(binding_way_out(model))}"
+        if delegate == "xnnpack":
+            way_out = "use executorch{delegate=portable}"
+        diagnostic = Diagnostic("LOADING", f"ExecuTorch's runtime says: {error}", way_out=way_out)
+        raise UnsupportedError("executorch", [diagnostic], where="loading") from error
+
+
+def _no_kernel(names: str) -> Diagnostic:
+    return Diagnostic(
+        "NO_KERNEL",
+        f"ExecuTorch's portable library has no kernel for {names}",
+        way_out="use the target torchscript, or express it by simpler operators",
+    )
 
 
 def _diagnose(error: Exception, model: ir.Model) -> Diagnostic:
@@ -94,11 +148,7 @@ def _diagnose(error: Exception, model: ir.Model) -> Diagnostic:
     found = _MISSING_KERNEL.search(str(error))
     if found:
         names = ", ".join(sorted(re.findall(r"\w+::[\w.]+", found["ops"])))
-        return Diagnostic(
-            "NO_KERNEL",
-            f"ExecuTorch's portable library has no kernel for {names or found['ops']}",
-            way_out="use the target torchscript, or express it by simpler operators",
-        )
+        return _no_kernel(names or found["ops"])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return Diagnostic(
         "LOWERING",

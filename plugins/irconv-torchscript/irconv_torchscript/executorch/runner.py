@@ -46,7 +46,7 @@ class ExecutorchRunner(Runner):
         """Return the outputs; see :meth:`irconv.runtime.base.Runner.run`."""
         if self._method is None:
             raise BackendError("the runner is closed", where="run")
-        arguments = [to_torch(feeds[entry["name"]]) for entry in self._inputs]
+        arguments = [_tensor(feeds[entry["name"]]) for entry in self._inputs]
         for entry, argument in zip(self._inputs, arguments, strict=True):
             _check_shape(entry, tuple(argument.shape))
         try:
@@ -71,6 +71,15 @@ class ExecutorchRunner(Runner):
     def close(self) -> None:
         """Free the program; a runner may be closed twice."""
         self._method = self._program = None
+
+
+def _tensor(value: Value) -> Any:
+    """Return a tensor; the strides of an empty one are torch's own.
+
+    ExecuTorch's binding ends the process at strides of 0, which NumPy gives to empty arrays.
+    """
+    tensor = to_torch(value)
+    return tensor if tensor.numel() else tensor.new_empty(tuple(tensor.shape))
 
 
 def _check_shape(entry: Mapping[str, Any], shape: tuple[int, ...]) -> None:

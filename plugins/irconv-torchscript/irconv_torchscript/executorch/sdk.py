@@ -80,6 +80,8 @@ def load_runtime() -> tuple[Any, str]:
         MissingError: If ExecuTorch is not installed.
     """
     found = _require()
-    from executorch.runtime import Runtime
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from executorch.runtime import Runtime
 
-    return Runtime.get(), found
+        return Runtime.get(), found
