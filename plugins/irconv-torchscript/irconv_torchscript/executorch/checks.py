@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from irconv.errors import Diagnostic
+from irconv.graph.constants import constant_tensor
 from irconv.graph.interface import input_specs
 from irconv.graph.walk import all_graphs, all_nodes
 from irconv.shapes import DimRange
@@ -116,6 +117,14 @@ def check_ranks(model: ir.Model, delegate: str) -> Iterator[Diagnostic]:
 def check_kernels(model: ir.Model) -> Iterator[Diagnostic]:
     """Yield a diagnostic for each node that needs a kernel which ExecuTorch's library lacks."""
     for node in all_nodes(model):
+        if node.op_type == "Col2Im" and any(constant_tensor(v) is None for v in node.inputs[1:3]):
+            yield Diagnostic(
+                "DYNAMIC_SHAPE",
+                "the shapes of its image and block are computed, and ExecuTorch plans memory",
+                node=node.name or "",
+                op=node.op_type,
+                way_out="make them constants: irconv's --shape where they come from dimensions",
+            )
         lacking = _lacking_kernel(node)
         if lacking:
             yield Diagnostic(
