@@ -112,11 +112,14 @@ class TrtBackend(Backend):
     def legalization(self) -> tuple[str, ...]:
         """Replace what TensorRT lacks, fit quantization to it, convert to float16 if asked.
 
-        Models of before opset 18 are raised to it, where decompositions begin.
+        Models of before opset 18 are raised to it, where decompositions begin. Function bodies
+        come before that too, since those of an older opset do not hold in a newer one.
         """
+        expand = f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}"
         specs = [
+            expand,
             "convert-opset{to=18,below=18}",
-            f"expand-functions{{ops=[{','.join(_EXPANDED)}]}}",
+            expand,
             "infer-shapes",
             "legalize-trt",
             "infer-shapes",
