@@ -75,7 +75,7 @@ def _write_script(
         else torch.jit.trace(network.module, values, check_trace=False)
     )
     module.save(str(path))
-    return [value.debugName() for value in list(module.graph.inputs())[1:]]
+    return [argument.name for argument in module.forward.schema.arguments[1:]]
 
 
 class _Loop(torch.nn.Module):

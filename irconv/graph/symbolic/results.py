@@ -165,7 +165,7 @@ def _constant_or(node: ir.Node, index: int, default: tuple[int, ...]) -> tuple[i
 
 
 def _sliced(size: Dim, start: Dim | None, end: Dim | None, step: int) -> Dim:
-    if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
+    if isinstance(size, int) and isinstance(start, int) and isinstance(end, int) and step:
         return len(range(*slice(start, end, step).indices(size)))
     if start != 0 or end is None or step != 1:
         return unknown_size()

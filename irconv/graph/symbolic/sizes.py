@@ -17,7 +17,9 @@ from irconv.graph.walk import subgraphs_of
 
 __all__ = ["Sizes"]
 
-_MAX_CONSTANT_ITEMS = 64
+_MAX_ITEMS = 64
+_SHAPING = frozenset({ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64})
+"""Dtypes of the constants that can tell a result's size."""
 
 
 class Sizes:
@@ -116,7 +118,7 @@ class Sizes:
             name = value.name or ""
             types[name] = names.type_of(value.dtype, self.dims(value))
             tensor = constant_tensor(value)
-            if tensor is not None and tensor.size <= _MAX_CONSTANT_ITEMS:
+            if tensor is not None and tensor.dtype in _SHAPING and tensor.size <= _MAX_ITEMS:
                 data[name] = ir.to_proto(ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name))
         return types, data
 

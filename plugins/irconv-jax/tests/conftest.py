@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
 
 for name in ("jax", "flax", "jax2onnx"):
-    pytest.importorskip(name, exc_type=ImportError)
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)
