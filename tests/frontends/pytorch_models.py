@@ -85,6 +85,32 @@ class Bessel(nn.Module):
         return torch.special.i0e(y)
 
 
+class Positions(nn.Module):
+    """Takes sequences of at most 16."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.rand(16))
+
+    def forward(self, x):
+        return x + self.table[: x.shape[1]]
+
+
+@torch.library.custom_op("irconv_tests::twist", mutates_args=())
+def twist(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(0) * 2
+
+
+@twist.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+
+class Custom(nn.Module):
+    def forward(self, x):
+        return twist(x + 1)
+
+
 class Restless(nn.Module):
     def forward(self, x):
         return nn.functional.dropout(x, 0.5)
@@ -143,6 +169,14 @@ def branching():
 
 def bessel():
     return Bessel(), (torch.rand(2, 2),)
+
+
+def positions():
+    return Positions(), (torch.rand(2, 6),)
+
+
+def custom():
+    return Custom(), (torch.rand(2, 6),)
 
 
 def restless():

@@ -86,16 +86,33 @@ def test_a_factory_that_does_not_do(
     assert len(caught.value.what.splitlines()) <= 8
 
 
-def test_an_operator_without_translation_names_the_line(worker: Worker, tmp_path: Path) -> None:
-    load_factory(worker, "pytorch_models:bessel")
+@pytest.mark.parametrize(
+    ("factory", "op", "code"),
+    [
+        ("bessel", "i0e", "return torch.special.i0e(y)"),
+        ("custom", "irconv_tests::twist", "return twist(x + 1)"),
+    ],
+)
+def test_an_operator_without_translation_names_the_line(
+    worker: Worker, tmp_path: Path, factory: str, op: str, code: str
+) -> None:
+    load_factory(worker, f"pytorch_models:{factory}")
     with pytest.raises(UnsupportedError) as caught:
         export(worker, tmp_path)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "UNSUPPORTED_OP"
-    assert "i0e" in diagnostic.op
+    assert op in diagnostic.op
     lines = Path(__file__).with_name("pytorch_models.py").read_text().splitlines()
-    line = next(n for n, text in enumerate(lines, 1) if "special.i0e" in text)
+    line = next(n for n, text in enumerate(lines, 1) if code in text)
     assert f"pytorch_models.py:{line}" in diagnostic.reason
+    assert diagnostic.way_out
+
+
+def test_a_range_that_the_code_does_not_take_is_suggested(worker: Worker) -> None:
+    with pytest.raises(InputError, match="cannot trace") as caught:
+        load_factory(worker, "pytorch_models:positions", "x[batch,length]")
+    assert "--shape length=1..16" in caught.value.hint
+    load_factory(worker, "pytorch_models:positions", "x[batch,length]", shape="length=1..16")
 
 
 @pytest.mark.parametrize(

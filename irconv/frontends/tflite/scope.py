@@ -121,7 +121,8 @@ class Scope:
                 f"operator {operator.index} ({operator.code}) of the TFLite model has operands or "
                 f"options that do not fit it: {error}",
                 where="frontend tflite",
-                hint="the file is damaged; get it again from where it was made",
+                hint="the file is damaged, or uses the operator in a form that irconv does not "
+                "know; if LiteRT runs it, report it",
             ) from error
 
     def _clear(self, edge: Edge) -> None:
