@@ -69,6 +69,8 @@ def _stated(source: Source, samples: Path) -> tuple[str, ...]:
 
 
 def _failure(error: IrconvError, path: Path) -> str:
-    words = error.what.splitlines()[0].replace(str(path), path.name)
+    lines = error.what.splitlines()
+    words = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])
+    words = words.replace(str(path), path.name)
     kind = ExitCode(error.exit_code).name.lower()
     return f"fail: {kind}: {words[:200]}"

@@ -12,6 +12,7 @@ from architectures.export import require_ordinary, widened
 from architectures.registry import Network, architectures
 from architectures.weights import randomize
 
+from irconv.inspection import inspect_path
 from irconv.runtime.values import save_samples
 from sources.catalog import Source
 
@@ -75,7 +76,7 @@ def _write_script(
         else torch.jit.trace(network.module, values, check_trace=False)
     )
     module.save(str(path))
-    return [argument.name for argument in module.forward.schema.arguments[1:]]
+    return [entry["name"] for entry in inspect_path(str(path))["inputs"]]
 
 
 class _Loop(torch.nn.Module):
