@@ -83,7 +83,12 @@ def main() -> int:
     arguments = _parse()
     start = time.perf_counter()
     suite = load_suite()
-    cases = {name: case for name, case in suite.items() if re.search(arguments.only, name)}
+    asked = set(arguments.cases.read_text().split() if arguments.cases else suite)
+    cases = {
+        name: case
+        for name, case in suite.items()
+        if name in asked and re.search(arguments.only, name)
+    }
     print(f"{len(cases)} cases, generated in {time.perf_counter() - start:.0f} s", flush=True)
     raw: dict[str, dict[str, str]] = {}
     for path in arguments.done:
@@ -130,6 +135,7 @@ def _parse() -> argparse.Namespace:
         f"(default: those of {', '.join(SPECS)} that are available here)",
     )
     parser.add_argument("--only", default="", help="regular expression that case names must have")
+    parser.add_argument("--cases", type=Path, help="file with the names of the cases to run")
     parser.add_argument("-O", "--level", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2, help="how many share the cases")
     parser.add_argument("--seconds", type=float, default=SECONDS_A_CASE, help="limit of one case")
@@ -140,7 +146,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--raw", type=Path, help="write every status in full to this JSON file")
     arguments = parser.parse_args()
-    if arguments.write and arguments.only:
+    if arguments.write and (arguments.only or arguments.cases):
         parser.error("--write needs the whole suite")
     if arguments.write and arguments.no_baseline and not read_baseline():
         parser.error("--write needs the baseline once")
