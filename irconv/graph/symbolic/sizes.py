@@ -11,7 +11,8 @@ import onnx
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
-from irconv.graph.symbolic.dims import Dim, Dims, Items, stated_dims, unknown_size
+from irconv.graph.symbolic.dims import Dims, Items, stated_dims
+from irconv.graph.symbolic.expression import Dim, unknown_size
 from irconv.graph.symbolic.items import ITEM_RULES, constant_items
 from irconv.graph.walk import subgraphs_of
 
@@ -144,7 +145,7 @@ class _Names:
 
     def dim(self, proto: onnx.TensorShapeProto.Dimension) -> Dim:
         if proto.HasField("dim_value"):
-            return proto.dim_value
+            return int(proto.dim_value)
         return self._expressions.get(proto.dim_param) or unknown_size()
 
 
