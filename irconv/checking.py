@@ -75,7 +75,7 @@ def check_model(
         registry, options.level, options.passes, options.quantize, options.prune, shapes
     )
     with import_model(source, options, registry) as imported:
-        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
+        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")
         model = manager.run(imported.model, PassContext(shapes=shapes)).model
         return [_check(backend, model, shapes, registry) for backend in backends]
 
@@ -85,7 +85,9 @@ def _check(
 ) -> TargetCheck:
     result = TargetCheck(str(backend))
     context = PassContext(abilities=backend.abilities(), shapes=shapes)
-    manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
+    manager = PassManager(
+        build_pipeline(registry, backend.legalization()), strict=True, check="end"
+    )
     try:
         outcome = manager.run(model.clone(), context)
         result.diagnostics = backend.check(outcome.model, shapes)

@@ -93,7 +93,9 @@ def optimize_model(
     start = time.perf_counter()
     loaded = load_model(source)
     nodes_before = node_count(loaded.model)
-    manager = PassManager(passes, strict=strict, max_rounds=max_rounds, observers=observers)
+    manager = PassManager(
+        passes, strict=strict, max_rounds=max_rounds, observers=observers, check="end"
+    )
     with staging_directory(output) as staging:
         result = manager.run(loaded.model, context)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
