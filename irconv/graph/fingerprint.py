@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
-__all__ = ["fingerprint"]
+__all__ = ["attribute_signature", "fingerprint"]
 
 
 def fingerprint(model: ir.Model) -> int:
@@ -73,12 +73,13 @@ def _node(node: ir.Node) -> int:
             node.name,
             tuple(None if value is None else value.name for value in node.inputs),
             _values(node.outputs),
-            tuple(_attribute(attribute) for attribute in node.attributes.values()),
+            tuple(attribute_signature(attribute) for attribute in node.attributes.values()),
         )
     )
 
 
-def _attribute(attribute: ir.Attr) -> tuple[object, ...]:
+def attribute_signature(attribute: ir.Attr) -> tuple[object, ...]:
+    """Return what tells attributes apart within one process; tensors count by identity."""
     if attribute.is_ref():
         return (attribute.name, attribute.ref_attr_name)
     if attribute.type == ir.AttributeType.GRAPH:
