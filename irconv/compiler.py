@@ -248,7 +248,7 @@ class _Build:
         if samples:
             observers.append(accuracy)
             if self.options.verify_each:
-                observers.append(VerifyObserver(self.open_reference, samples))
+                observers.append(VerifyObserver(self.open_reference, samples, inside=True))
             elif self.options.level == HIGHEST_LEVEL:
                 relaxed = relaxed_passes()
                 observers.append(VerifyObserver(self.open_reference, samples, only=relaxed))
@@ -300,7 +300,7 @@ class _Build:
             return _Fitted(model, [], [], self.effects)
         samples = self.golden.inputs if self.golden else ()
         accuracy = AccuracyObserver(self.open_reference, samples)
-        verify = VerifyObserver(self.open_reference, samples)
+        verify = VerifyObserver(self.open_reference, samples, inside=options.verify_each)
         manager = PassManager(
             passes, strict=options.strict, observers=[accuracy, verify] if samples else []
         )
