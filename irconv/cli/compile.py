@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     "-O",
     "level",
     type=click.IntRange(0, 3),
-    help="Optimization level. [default: 2]",
+    help="Level: 0 nothing, 1 bit-exact clean-up, 2 rewrites exact in real arithmetic, "
+    "3 fusions for the target and relaxed arithmetic within the derived tolerance. [default: 2]",
 )
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
@@ -50,7 +51,11 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Check everything, build and write nothing.")
 @click.option("--offline", is_flag=True, help="Forbid the network; irconv itself never uses it.")
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
-@click.option("--verify-each", is_flag=True, help="Run the model before and after every pass.")
+@click.option(
+    "--verify-each",
+    is_flag=True,
+    help="Compare the outputs and the tensors inside before and after every pass.",
+)
 @click.option("--dump-ir", type=click.Path(), help="Folder for the IR text after each pass.")
 @click.option("--allow-mismatch", is_flag=True, help="Publish even if outputs differ.")
 @click.option(
