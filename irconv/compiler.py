@@ -246,7 +246,7 @@ class _Build:
         observers: list[Observer] = []
         accuracy = AccuracyObserver(self.open_reference, samples)
         if samples:
-            observers.append(accuracy)
+            observers += _needed(accuracy, self.pipeline)
             if self.options.verify_each:
                 observers.append(VerifyObserver(self.open_reference, samples, inside=True))
             elif self.options.level == HIGHEST_LEVEL:
@@ -260,6 +260,7 @@ class _Build:
             strict=self.options.strict,
             max_rounds=MAX_ROUNDS,
             observers=observers,
+            check="end",
         )
         with self.timed("passes", f"optimizing ({len(self.pipeline)} passes)"):
             result = manager.run(self.model, context)
@@ -315,8 +316,8 @@ class _Build:
             passes = build_pipeline(self.registry, backend.legalization())
             context = self._context(backend)
             accuracy = AccuracyObserver(self.open_reference, context.calibration)
-            observers = [accuracy] if context.calibration else []
-            manager = PassManager(passes, strict=True, observers=observers)
+            observers = _needed(accuracy, passes) if context.calibration else []
+            manager = PassManager(passes, strict=True, observers=observers, check="end")
             result = manager.run(optimized.model, context)
             diagnostics = backend.check(result.model, self.shapes)
         if diagnostics:
@@ -447,6 +448,11 @@ class _Build:
 
 def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
     return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}
+
+
+def _needed(accuracy: AccuracyObserver, passes: Sequence[Pass]) -> list[Observer]:
+    """Return the observer where it has something to measure."""
+    return [accuracy] if any(pass_.effect == "lossy" for pass_ in passes) else []
 
 
 _DISTRIBUTIONS = (
