@@ -31,6 +31,7 @@ from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
+from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -57,6 +58,7 @@ PASSES: tuple[type[Pass], ...] = (
     EmulateDtypes,
     NarrowFloat64,
     InferShapes,
+    LiftConstants,
     EliminateIdentity,
     FoldConstants,
     EliminateNoOp,
