@@ -32,6 +32,7 @@ from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
+from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -63,6 +64,7 @@ PASSES: tuple[type[Pass], ...] = (
     FoldConstants,
     EliminateNoOp,
     FoldShapes,
+    MergeReshapes,
     CancelTransposes,
     FuseConvBatchnorm,
     Simplify,
