@@ -27,6 +27,7 @@ from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
@@ -67,6 +68,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeReshapes,
     CancelTransposes,
     FuseConvBatchnorm,
+    FoldScales,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
