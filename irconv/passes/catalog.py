@@ -30,6 +30,7 @@ from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -69,6 +70,7 @@ PASSES: tuple[type[Pass], ...] = (
     CancelTransposes,
     FuseConvBatchnorm,
     FoldScales,
+    FuseGemm,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
