@@ -34,6 +34,7 @@ from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
+from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.prune_magnitude import PruneMagnitude
@@ -68,6 +69,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     FoldShapes,
     MergeReshapes,
+    MergeConcats,
     CancelTransposes,
     FuseConvBatchnorm,
     FoldScales,
