@@ -21,7 +21,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor, is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.new_constants import add_constant
+from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
@@ -172,7 +172,7 @@ def _fold(
         assert value is not None
         old.append(value)
         name = names.fresh(f"{value.name}_scaled")
-        new = add_constant(edit.node, name, _tensor(value, edit), as_node=scope.is_function)
+        new = add_constant(edit.node, name, _tensor(value, edit), is_function=scope.is_function)
         edit.node.replace_input_with(edit.index, new)
     data = next(value for value in node.inputs if not is_constant(value))
     assert data is not None

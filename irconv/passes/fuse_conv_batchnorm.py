@@ -26,7 +26,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.new_constants import add_constant
+from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
@@ -213,10 +213,10 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
     )
     assert convolution.inputs[1] is not None
     weight_name = names.fresh(f"{convolution.inputs[1].name}_normalized")
-    new_weight = add_constant(convolution, weight_name, tensor, as_node=scope.is_function)
+    new_weight = add_constant(convolution, weight_name, tensor, is_function=scope.is_function)
     bias = ir.Tensor(match.bias, dtype=weight.dtype)
     bias_name = names.fresh(f"{node.outputs[0].name}_bias")
-    new_bias = add_constant(convolution, bias_name, bias, as_node=scope.is_function)
+    new_bias = add_constant(convolution, bias_name, bias, is_function=scope.is_function)
     convolution.resize_inputs(3)
     convolution.replace_input_with(1, new_weight)
     convolution.replace_input_with(2, new_bias)

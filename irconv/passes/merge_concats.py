@@ -16,7 +16,7 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.new_constants import add_constant
+from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.slice_form import part_of
 from irconv.graph.unread import drop_unread
@@ -190,7 +190,7 @@ class _Merger:
                 old,
                 self._names.fresh(f"{old.outputs[0].name}_{name}"),
                 ir.Tensor(np.array(items, np.int64)),
-                as_node=scope.is_function,
+                is_function=scope.is_function,
             )
             for name, items in constants.items()
         ]

@@ -20,7 +20,7 @@ import onnx_ir as ir
 
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.new_constants import add_constant
+from irconv.graph.add_constant import add_constant
 from irconv.graph.reshape_form import ReshapeForm, reshape_target
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
@@ -182,13 +182,13 @@ class _Chain:
         self._before = before
         self._names = names
         self._stem = stem
-        self._as_node = scope.is_function
+        self._is_function = scope.is_function
         self._version = scope.opsets.get("", 1)
         self._last: ir.Value | None = None
 
     def constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
         name = self._names.fresh(f"{self._stem}_{name}")
-        return add_constant(self._before, name, tensor, as_node=self._as_node)
+        return add_constant(self._before, name, tensor, is_function=self._is_function)
 
     def _put(self, node: ir.Node) -> None:
         assert self._before.graph is not None

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.new_constants import add_constant
+from irconv.graph.add_constant import add_constant
 from irconv.graph.reshape_form import ReshapeForm, dims_as_items, reshape_form, reshape_target
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
@@ -108,7 +108,7 @@ class _Merger:
         self._names = self._names or NameAllocator(self._model)
         name = self._names.fresh(f"{output.name}_shape")
         tensor = ir.Tensor(np.array(target, np.int64))
-        shape = add_constant(node, name, tensor, as_node=scope.is_function)
+        shape = add_constant(node, name, tensor, is_function=scope.is_function)
         merged = ir.Node("", "Reshape", [form.source, shape], name=node.name)
         merged.metadata_props.update(node.metadata_props)
         result = merged.outputs[0]

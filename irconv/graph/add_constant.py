@@ -1,4 +1,4 @@
-"""Adding constants to a graph: initializers, in local functions Constant nodes."""
+"""Adding a constant to a graph."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ __all__ = ["add_constant"]
 
 
 def add_constant(
-    before: ir.Node, name: str, tensor: ir.TensorProtocol, *, as_node: bool
+    before: ir.Node, name: str, tensor: ir.TensorProtocol, *, is_function: bool
 ) -> ir.Value:
-    """Add a constant to the graph of a node and return its value.
+    """Add a constant to the graph of ``before`` and return its value.
 
     Args:
-        before: The node that will read it.
-        name: A fresh name; the tensor takes it too.
-        tensor: A new tensor, which nothing else holds.
-        as_node: Whether it must be a ``Constant`` node, as in the graph of a local function.
+        before: A node; a Constant node is put in front of it.
+        name: A name that nothing in the model bears; the tensor takes it too.
+        tensor: The data.
+        is_function: Whether the graph belongs to a local function. Functions hold no
+            initializers, so the constant becomes a Constant node.
     """
     graph = before.graph
     assert isinstance(graph, ir.Graph)
     tensor.name = name
     shape = ir.Shape(tensor.shape.numpy())
-    if as_node:
+    if is_function:
         node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
         value = node.outputs[0]
         value.name, value.dtype, value.shape = name, tensor.dtype, shape
