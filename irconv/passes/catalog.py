@@ -34,6 +34,7 @@ from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
+from irconv.passes.merge_arithmetic import MergeArithmetic
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
@@ -71,6 +72,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeReshapes,
     MergeConcats,
     CancelTransposes,
+    MergeArithmetic,
     FuseConvBatchnorm,
     FoldScales,
     MergeParallelMatmuls,
