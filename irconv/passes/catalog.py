@@ -26,6 +26,7 @@ from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
+from irconv.passes.fold_biases import FoldBiases
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
@@ -75,6 +76,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeArithmetic,
     FuseConvBatchnorm,
     FoldScales,
+    FoldBiases,
     MergeParallelMatmuls,
     FuseGemm,
     Simplify,
