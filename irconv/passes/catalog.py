@@ -32,6 +32,7 @@ from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
+from irconv.passes.fuse_pad import FusePad
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -73,6 +74,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeReshapes,
     MergeConcats,
     CancelTransposes,
+    FusePad,
     MergeArithmetic,
     FuseConvBatchnorm,
     FoldScales,
