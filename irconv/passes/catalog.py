@@ -26,11 +26,20 @@ from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
+from irconv.passes.fold_biases import FoldBiases
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fuse_gemm import FuseGemm
+from irconv.passes.fuse_pad import FusePad
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
+from irconv.passes.lift_constants import LiftConstants
+from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_concats import MergeConcats
+from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
+from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -57,12 +66,21 @@ PASSES: tuple[type[Pass], ...] = (
     EmulateDtypes,
     NarrowFloat64,
     InferShapes,
+    LiftConstants,
     EliminateIdentity,
     FoldConstants,
     EliminateNoOp,
     FoldShapes,
+    MergeReshapes,
+    MergeConcats,
     CancelTransposes,
+    FusePad,
+    MergeArithmetic,
     FuseConvBatchnorm,
+    FoldScales,
+    FoldBiases,
+    MergeParallelMatmuls,
+    FuseGemm,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
