@@ -29,6 +29,8 @@ from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
+from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.prune_magnitude import PruneMagnitude
@@ -63,6 +65,8 @@ PASSES: tuple[type[Pass], ...] = (
     FoldShapes,
     CancelTransposes,
     FuseConvBatchnorm,
+    FuseLayerNormalization,
+    FuseRmsNormalization,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
