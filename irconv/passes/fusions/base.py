@@ -26,6 +26,7 @@ from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
+from irconv.passes.fusions.pattern import rank, scalar
 
 __all__ = ["Fused", "Fusion", "leak", "region"]
 
@@ -176,10 +177,21 @@ def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
     if found.domain and scope.opsets.get(found.domain, 1) != 1:
         raise Keep(f"the model imports another version of {found.domain} than 1")
     nodes = region(found)
-    reason = leak(found, nodes)
+    reason = leak(found, nodes) or _broadcast(found, nodes)
     if reason:
         raise Keep(reason)
     return nodes
+
+
+def _broadcast(found: Fused, nodes: Sequence[ir.Node]) -> str:
+    """Return which number would give the result more axes than the first input has, if any."""
+    count = rank(next(value for value in found.inputs if isinstance(value, ir.Value)))
+    read = {value: None for node in nodes for value in node.inputs if value is not None}
+    for value in read:
+        axes = 0 if scalar(value) is None else rank(value) or 0
+        if axes and (count is None or axes > count):
+            return f"the number {value.name!r} is a tensor of rank {axes}, which may add axes"
+    return ""
 
 
 def _replace(
