@@ -75,7 +75,7 @@ class FuseGelu(Fusion):
                     attributes = {"approximate": approximate}
                     return Fused("Gelu", [data], [output], attributes, opset=20)
         if near:
-            raise Keep(f"what is made of {inner.name!r} alone is not x / 2 * (1 + {inner.name})")
+            raise Keep(f"what is made of {inner.name!r} is not x / 2 * (1 + {inner.name})")
         return None
 
 

@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from irconv.passes.fusions.pattern import only_reader, operand, scalar
+from irconv.graph.constants import constant_tensor
+from irconv.passes.fusions.pattern import operand, scalar
 
 __all__ = ["Polynomial", "agrees", "climb", "leaves", "polynomial"]
 
@@ -27,7 +28,7 @@ def polynomial(
 ) -> Polynomial | None:
     """Return ``value`` as a polynomial in ``variables``, or None where it is none.
 
-    Constants count if they have one element. Terms of coefficient 0 are left out.
+    Constants count if they are floats of one element; integers are divided by other rules.
 
     Args:
         value: The value.
@@ -40,15 +41,17 @@ def polynomial(
         return {tuple(int(value is variable) for variable in variables): 1.0}
     number = scalar(value)
     if number is not None:
-        return {(0,) * len(variables): number} if number else {}
+        tensor = constant_tensor(value)
+        is_float = tensor is not None and tensor.dtype.is_floating_point()
+        return _constant(number, len(variables)) if is_float else None
     node = value.producer()
-    if node is None or node.domain != "" or node.op_type not in _ARITHMETIC:
+    if node is None or not _is_arithmetic(node):
         return None
     first = polynomial(operand(node, 0), variables, depth - 1)
     if first is None:
         return None
     if node.op_type == "Neg":
-        return _product(first, {(0,) * len(variables): -1.0})
+        return _product(first, _constant(-1.0, len(variables)))
     if node.op_type in ("Pow", "Div"):
         return _by_number(node.op_type, first, scalar(operand(node, 1)), len(variables))
     second = polynomial(operand(node, 1), variables, depth - 1)
@@ -59,17 +62,20 @@ def polynomial(
     return _sum(first, second, 1.0 if node.op_type == "Add" else -1.0)
 
 
+def _constant(number: float, count: int) -> Polynomial:
+    return {(0,) * count: number} if number else {}
+
+
 def _by_number(
     op_type: str, base: Polynomial, number: float | None, count: int
 ) -> Polynomial | None:
     if number is None:
         return None
-    one: Polynomial = {(0,) * count: 1.0}
     if op_type == "Div":
-        return None if number == 0 else _product(base, {(0,) * count: 1 / number})
+        return None if number == 0 else _product(base, _constant(1 / number, count))
     if number not in range(1, _MAX_DEGREE + 1):
         return None
-    result: Polynomial | None = one
+    result: Polynomial | None = _constant(1.0, count)
     for _ in range(int(number)):
         result = None if result is None else _product(result, base)
     return result
@@ -92,10 +98,14 @@ def _sum(first: Polynomial, second: Polynomial, sign: float) -> Polynomial:
 
 
 def agrees(found: Polynomial | None, expected: Polynomial, dtype: ir.DataType | None) -> bool:
-    """Return whether two polynomials are equal but for the rounding of constants to a dtype."""
-    if found is None or dtype is None or not dtype.is_floating_point():
+    """Return whether two polynomials are equal but for the rounding of constants to a dtype.
+
+    Where the dtype is not known, as in local functions, they are to be exact.
+    """
+    if found is None or (dtype is not None and not dtype.is_floating_point()):
         return False
-    rtol = max(_DIGITS, 2 * float(ml_dtypes.finfo(dtype.numpy()).eps))
+    rounding = 0.0 if dtype is None else 2 * float(ml_dtypes.finfo(dtype.numpy()).eps)
+    rtol = max(_DIGITS, rounding)
     terms = {powers: number for powers, number in found.items() if number}
     return terms.keys() == expected.keys() and all(
         bool(np.isclose(number, expected[powers], rtol=rtol, atol=0))
@@ -117,15 +127,23 @@ def leaves(value: ir.Value | None) -> Iterator[ir.Value]:
         seen.add(item)
         yield item
         node = item.producer()
-        if node is not None and node.domain == "" and node.op_type in _ARITHMETIC:
+        if node is not None and _is_arithmetic(node):
             queue += [source for source in node.inputs if source is not None]
 
 
 def climb(value: ir.Value, steps: int = 4) -> Iterator[ir.Value]:
-    """Yield what arithmetic makes of ``value``, step by step, while nothing else reads it."""
+    """Yield what arithmetic makes of ``value``, step by step, while only one such node reads it.
+
+    What else reads the values is not asked: whoever replaces them has to.
+    """
     for _ in range(steps):
-        node = only_reader(value, *_ARITHMETIC)
-        if node is None:
+        readers = {user for user, _ in value.uses() if _is_arithmetic(user)}
+        if len(readers) != 1:
             return
+        (node,) = readers
         value = node.outputs[0]
         yield value
+
+
+def _is_arithmetic(node: ir.Node) -> bool:
+    return node.domain == "" and node.op_type in _ARITHMETIC
