@@ -102,7 +102,10 @@ def _groups(node: ir.Node, data: ir.Value) -> int:
 
 
 def _is_shape_of(node: ir.Node, target: ir.Value, data: ir.Value) -> bool:
-    """Whether a Reshape gives its result the shape of ``data``."""
+    """Whether a Reshape of groups gives its result the shape of ``data``.
+
+    The groups have the batch of the data in front, so a size of 0 there means that.
+    """
     if int_attribute(node, "allowzero", 0):
         return False
     shape = made_by(target, "Shape")
@@ -112,8 +115,11 @@ def _is_shape_of(node: ir.Node, target: ir.Value, data: ir.Value) -> bool:
     dims, given = dims_of(data), constant_ints(target)
     if dims is None or given is None or len(given) != len(dims):
         return False
-    free = [goal for goal, dim in zip(given, dims, strict=True) if goal != dim]
-    return not free or (len(free) == 1 and free[0] == -1)
+    pairs = list(zip(given, dims, strict=True))
+    if pairs and pairs[0][0] == 0:
+        del pairs[0]
+    free = [goal for goal, dim in pairs if goal != dim]
+    return not free or free == [-1]
 
 
 def _check_unit(node: ir.Node) -> None:
