@@ -33,6 +33,17 @@ from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fuse_pad import FusePad
+from irconv.passes.fusions.fuse_gelu import FuseGelu
+from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
+from irconv.passes.fusions.fuse_hard_sigmoid import FuseHardSigmoid
+from irconv.passes.fusions.fuse_hard_swish import FuseHardSwish
+from irconv.passes.fusions.fuse_instance_normalization import FuseInstanceNormalization
+from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
+from irconv.passes.fusions.fuse_mish import FuseMish
+from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
+from irconv.passes.fusions.fuse_softmax import FuseSoftmax
+from irconv.passes.fusions.fuse_softplus import FuseSoftplus
+from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -40,6 +51,11 @@ from irconv.passes.merge_arithmetic import MergeArithmetic
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
+from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
+from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
+from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_swish import LowerSwish
+from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -81,6 +97,22 @@ PASSES: tuple[type[Pass], ...] = (
     FoldBiases,
     MergeParallelMatmuls,
     FuseGemm,
+    FuseInstanceNormalization,
+    FuseGroupNormalization,
+    FuseLayerNormalization,
+    FuseRmsNormalization,
+    FuseGelu,
+    FuseSwish,
+    FuseSoftplus,
+    FuseMish,
+    FuseHardSwish,
+    FuseHardSigmoid,
+    FuseSoftmax,
+    FuseConvActivation,
+    FuseMatmulTranspose,
+    FuseGeluBias,
+    LowerSwish,
+    SeparateResidualSum,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
