@@ -14,7 +14,7 @@ from irconv.config import CompileOptions
 from irconv.deploy import BundleCheck, run_bundle, verify_bundle
 from irconv.goldens import check_golden, diff_goldens, record
 from irconv.inspection import inspect_path
-from irconv.optimize import OptimizeResult, optimize_model
+from irconv.optimize import OptimizeResult, choose_target, optimize_model
 from irconv.passes.base import PassContext
 from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
 from irconv.plugins import load_registry
@@ -108,17 +108,39 @@ def optimize(
     prune: str | None = None,
     shapes: Sequence[str] = (),
     strict: bool = False,
+    target: str | None = None,
 ) -> OptimizeResult:
-    """Run the pass pipeline alone, from an ONNX file to an ONNX file."""
+    """Run the pass pipeline alone, from an ONNX file to an ONNX file.
+
+    Args:
+        model: The ``.onnx`` file to read.
+        output: The ``.onnx`` file to write.
+        level: Optimization level, 0 to 3.
+        passes: Pipeline text that replaces the level's passes.
+        quantize: Quantization recipe.
+        prune: Pruning spec.
+        shapes: ``--shape`` texts.
+        strict: Whether a pass that breaks its contract stops the run.
+        target: With level 3: the target whose own passes run after the level's.
+
+    Raises:
+        InputError: If the model cannot be read or the result cannot be written.
+        UsageError: If a text cannot be read, or a target is named where it adds nothing.
+    """
     ranges = parse_shapes(shapes)
-    pipeline = resolve_pipeline(load_registry(), level, passes, quantize, prune, ranges)
+    registry = load_registry()
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges)
+    backend, added = choose_target(registry, target, level, passes)
     return optimize_model(
         Path(model),
         Path(output),
         pipeline,
-        context=PassContext(shapes=ranges),
+        context=PassContext(
+            shapes=ranges, abilities=None if backend is None else backend.abilities()
+        ),
         strict=strict,
         max_rounds=MAX_ROUNDS,
+        added=added,
     )
 
 

@@ -33,10 +33,18 @@ from irconv.frontends.base import Imported
 from irconv.graph.atomic import publish_directory, staging_directory
 from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.serialize import save_model
+from irconv.graph.snapshot import snapshot
 from irconv.importing import import_model
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
-from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.passes.pipelines import (
+    HIGHEST_LEVEL,
+    MAX_ROUNDS,
+    build_pipeline,
+    relaxed_passes,
+    resolve_pipeline,
+    target_pipeline,
+)
 from irconv.plugins import Registry, load_registry
 from irconv.results import CompileResult, TargetResult
 from irconv.runtime.reference import ReferenceRuntime
@@ -140,8 +148,8 @@ def _directory_names(backends: Sequence[Backend]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Legalized:
-    """A model that was fitted to a target.
+class _Fitted:
+    """A target's own copy of the model, optimized for it and fitted to it.
 
     Attributes:
         model: The fitted model.
@@ -219,7 +227,7 @@ class _Build:
                 import_model(self.source, options, self.registry)
             )
         self.model = self.imported.model
-        self.original = self.model.clone()
+        self.original = snapshot(self.model)
 
     def take_goldens(self) -> None:
         """Take inputs and the source framework's outputs, unless nothing will be run."""
@@ -241,11 +249,12 @@ class _Build:
             observers.append(accuracy)
             if self.options.verify_each:
                 observers.append(VerifyObserver(self.open_reference, samples))
+            elif self.options.level == HIGHEST_LEVEL:
+                relaxed = relaxed_passes()
+                observers.append(VerifyObserver(self.open_reference, samples, only=relaxed))
         if self.options.dump_ir:
             observers.append(DumpObserver(Path(self.options.dump_ir)))
-        context = PassContext(
-            calibration=samples, open_reference=self.open_reference, shapes=self.shapes
-        )
+        context = self._context()
         manager = PassManager(
             self.pipeline,
             strict=self.options.strict,
@@ -263,7 +272,7 @@ class _Build:
         result = TargetResult(str(backend))
         seconds = dict(self.seconds)
         try:
-            fitted = self._legalize(backend)
+            fitted = self._legalize(backend, self._optimize_for(backend))
             if self.output is not None:
                 self._emit_and_verify(backend, name, fitted, result)
         except IrconvError as error:
@@ -271,34 +280,59 @@ class _Build:
         self.seconds = seconds
         return result
 
-    def _legalize(self, backend: Backend) -> _Legalized:
+    def _context(self, backend: Backend | None = None) -> PassContext:
+        return PassContext(
+            abilities=None if backend is None else backend.abilities(),
+            calibration=self.golden.inputs if self.golden else (),
+            open_reference=self.open_reference,
+            shapes=self.shapes,
+        )
+
+    def _optimize_for(self, backend: Backend) -> _Fitted:
+        """Run what the level adds for the target on a copy of the model.
+
+        What a pass did is kept only if the outputs stay within what its effect allows.
+        """
+        options = self.options
+        passes = target_pipeline(self.registry, backend, options.level, options.passes)
+        model = snapshot(self.model)
+        if not passes:
+            return _Fitted(model, [], [], self.effects)
+        samples = self.golden.inputs if self.golden else ()
+        accuracy = AccuracyObserver(self.open_reference, samples)
+        verify = VerifyObserver(self.open_reference, samples)
+        manager = PassManager(
+            passes, strict=options.strict, observers=[accuracy, verify] if samples else []
+        )
+        with self.timed("passes", f"{backend.name}: optimizing for the target"):
+            result = manager.run(model, self._context(backend))
+        specs = [str(pass_) for pass_ in manager.passes]
+        effects = _added(self.effects, accuracy.effects)
+        return _Fitted(result.model, result.records, specs, effects)
+
+    def _legalize(self, backend: Backend, optimized: _Fitted) -> _Fitted:
         with self.timed("legalize", f"{backend.name}: fitting the graph to the target"):
             passes = build_pipeline(self.registry, backend.legalization())
-            samples = self.golden.inputs if self.golden else ()
-            context = PassContext(
-                abilities=backend.abilities(),
-                calibration=samples,
-                open_reference=self.open_reference,
-                shapes=self.shapes,
-            )
-            accuracy = AccuracyObserver(self.open_reference, samples)
-            manager = PassManager(passes, strict=True, observers=[accuracy] if samples else [])
-            result = manager.run(self.model.clone(), context)
+            context = self._context(backend)
+            accuracy = AccuracyObserver(self.open_reference, context.calibration)
+            observers = [accuracy] if context.calibration else []
+            manager = PassManager(passes, strict=True, observers=observers)
+            result = manager.run(optimized.model, context)
             diagnostics = backend.check(result.model, self.shapes)
         if diagnostics:
             raise UnsupportedError(str(backend), diagnostics, where=f"target {backend.name}")
-        effects = {
-            name: self.effects.get(name, 0.0) + accuracy.effects.get(name, 0.0)
-            for name in self.effects | accuracy.effects
-        }
-        specs = [str(pass_) for pass_ in manager.passes]
-        return _Legalized(result.model, result.records, specs, effects)
+        return _Fitted(
+            result.model,
+            [*optimized.records, *result.records],
+            [*optimized.specs, *(str(pass_) for pass_ in manager.passes)],
+            _added(optimized.effects, accuracy.effects),
+        )
 
     def _emit_and_verify(
         self,
         backend: Backend,
         name: str,
-        fitted: _Legalized,
+        fitted: _Fitted,
         result: TargetResult,
     ) -> None:
         assert self.output is not None
@@ -385,7 +419,7 @@ class _Build:
     def _facts(
         self,
         backend: Backend,
-        fitted: _Legalized,
+        fitted: _Fitted,
         verification: Mapping[str, Any],
         backend_rss_bytes: int,
     ) -> Mapping[str, Any]:
@@ -409,6 +443,10 @@ class _Build:
             "peak_rss_bytes": max(peak * unit, self.worker_peak),
             "backend_rss_bytes": backend_rss_bytes,
         }
+
+
+def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}
 
 
 _DISTRIBUTIONS = (

@@ -47,7 +47,7 @@ class CompileOptions:
         frontend: Spec text of the frontend; None to choose it by what the source is.
         frontend_python: Interpreter for the frontend's workers; None for this one.
         shapes: ``--shape`` texts.
-        level: Optimization level, 0 to 3.
+        level: Optimization level, 0 to 3; see :func:`irconv.passes.pipelines.default_pipeline`.
         passes: Pipeline text that replaces the level's pipeline; None keeps it.
         quantize: Quantization recipe; None for none.
         prune: Pruning spec; None for none.

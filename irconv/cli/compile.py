@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     "-O",
     "level",
     type=click.IntRange(0, 3),
-    help="Optimization level. [default: 2]",
+    help="Level: 0 nothing, 1 bit-exact clean-up, 2 rewrites exact in real arithmetic, "
+    "3 fusions for the target and relaxed arithmetic within the derived tolerance. [default: 2]",
 )
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")

@@ -20,7 +20,7 @@ from irconv.graph.fingerprint import fingerprint
 from irconv.graph.invariants import Interface, check_invariants, interface_of
 from irconv.graph.snapshot import snapshot
 from irconv.graph.walk import node_count
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal, Site
 from irconv.passes.order import order_passes
 
 __all__ = ["Observer", "PassManager", "PassRecord", "PassViolation", "PipelineResult"]
@@ -45,6 +45,7 @@ class PassRecord:
         error: Why it was rolled back; empty when it was not.
         details: Facts from the pass and from observers, such as its accuracy effect.
         refusals: Where the pass held back, and why.
+        sites: Where it acted, as far as it says so; empty where it was rolled back.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PassRecord:
     error: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
+    sites: tuple[Site, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as it stands in a manifest."""
@@ -196,7 +198,7 @@ class PassManager:
             record.modified = result.modified
             record.nodes_after = node_count(state.model)
             record.details = dict(result.details)
-            record.refusals = result.refusals
+            record.refusals, record.sites = result.refusals, result.sites
             for observer in self.observers:
                 observer.after(pass_, state.model, record)
         except IrconvError:
@@ -223,7 +225,7 @@ class PassManager:
 
     def _roll_back(self, record: PassRecord, state: _State, error: Exception) -> None:
         record.error = f"{type(error).__name__}: {error}"
-        record.modified = False
+        record.modified, record.sites = False, ()
         record.nodes_after = record.nodes_before
         if self.strict:
             raise BackendError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +113,26 @@ class VerifyObserver:
     Args:
         open_reference: Opens a model in the reference runtime, without its optimizations.
         samples: What it is run on.
+        only: Names of the passes to verify; None for all of them.
     """
 
-    def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
+    def __init__(
+        self,
+        open_reference: OpenReference,
+        samples: Sequence[Feeds],
+        only: Container[str] | None = None,
+    ) -> None:
         self._open_reference = open_reference
         self._samples = samples
+        self._only = only
         self._now = _Outputs(open_reference, samples)
         self._before: Outputs = ()
         self._model: ir.Model | None = None
 
     def before(self, pass_: Pass, model: ir.Model) -> None:
         """Compute the outputs before the pass."""
+        if not self._verifies(pass_):
+            return
         self._before = self._now.of(model)
         self._model = model.clone() if pass_.effect == "real-arithmetic" else None
 
@@ -133,7 +142,7 @@ class VerifyObserver:
         Raises:
             PassViolation: If an output moved further than the pass declares.
         """
-        if not record.modified or pass_.effect == "lossy":
+        if not record.modified or not self._verifies(pass_):
             return
         try:
             compared = compare_outputs(self._before, self._now.of(model))
@@ -153,6 +162,9 @@ class VerifyObserver:
                     f"({metrics.mismatched} of {metrics.elements} elements); a pass with effect "
                     f"{pass_.effect!r} may move it by {limit:.3g}"
                 )
+
+    def _verifies(self, pass_: Pass) -> bool:
+        return pass_.effect != "lossy" and (self._only is None or pass_.name in self._only)
 
     def _allowed(self) -> dict[str, float]:
         if self._model is None:
