@@ -29,6 +29,7 @@ from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fusions.fuse_attention import FuseAttention
 from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
 from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
 from irconv.passes.infer_shapes import InferShapes
@@ -67,6 +68,7 @@ PASSES: tuple[type[Pass], ...] = (
     FuseConvBatchnorm,
     FuseLayerNormalization,
     FuseRmsNormalization,
+    FuseAttention,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
