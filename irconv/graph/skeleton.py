@@ -41,15 +41,34 @@ def skeleton_proto(model: ir.Model) -> onnx.ModelProto:
 def forget_inferred_types(model: ir.Model) -> None:
     """Clear type and shape of what standard operators and local functions compute.
 
-    Outputs of the main graph keep their type, which is part of the interface.
+    Outputs of the main graph keep their type, which is part of the interface. What Attention
+    reads keeps the size of its last dim: ONNX takes one that it does not know for 0 there.
     """
     functions = model.functions
+    widths = _attention_widths(model)
     for node in all_nodes(model):
         if node.domain in ONNX_DOMAINS or node.op_identifier() in functions:
             for value in node.outputs:
-                value.shape = None
+                value.shape = widths.get(value)
+                if value in widths:
+                    continue
                 if not value.is_graph_output() or value.graph is not model.graph:
                     value.type = None
+
+
+def _attention_widths(model: ir.Model) -> dict[ir.Value, ir.Shape]:
+    """Return shapes of which only the last of three dims is known."""
+    found: dict[ir.Value, ir.Shape] = {}
+    for node in all_nodes(model):
+        if node.op_type != "Attention" or node.domain != "":
+            continue
+        for value in node.inputs[:3]:
+            if value is None or value.shape is None or len(value.shape) != 3:
+                continue
+            width = value.shape[2]
+            if isinstance(width, int):
+                found[value] = ir.Shape([None, None, width])
+    return found
 
 
 def _declared(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:

@@ -32,6 +32,7 @@ from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fusions.fuse_attention import FuseAttention
 from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
 from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
+from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.prune_magnitude import PruneMagnitude
@@ -68,6 +69,7 @@ PASSES: tuple[type[Pass], ...] = (
     FuseConvBatchnorm,
     FuseLayerNormalization,
     FuseRmsNormalization,
+    FuseRotaryEmbedding,
     FuseAttention,
     Simplify,
     PruneMagnitude,

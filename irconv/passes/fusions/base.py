@@ -82,6 +82,7 @@ class Fused:
         domain: Domain of the operator; one other than the default is imported at version 1.
         opset: The oldest opset of the default domain that has the operator.
         spared: Further values where the region ends. What computes them stays if it is read.
+        shapes: Shapes of inputs that ONNX's own inference does not find, and has to be told.
         before: Where the node goes: all inputs are computed before, all outputs are read after.
             If not given, that is where the first output was computed.
     """
@@ -93,6 +94,7 @@ class Fused:
     domain: str = ""
     opset: int = 1
     spared: Sequence[ir.Value] = ()
+    shapes: Mapping[ir.Value, ir.Shape] = field(default_factory=dict)
     before: ir.Node | None = None
 
     @property
@@ -236,6 +238,8 @@ def _replace(
     found: Fused, nodes: Sequence[ir.Node], scope: Scope, names: NameAllocator, editor: Editor
 ) -> list[ir.Value]:
     """Put the new node in the place of the region; return what the region read."""
+    for value, shape in found.shapes.items():
+        value.shape = shape
     place = found.place
     root = found.replaced[0].producer()
     assert place.graph is not None

@@ -122,11 +122,38 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     known = {name: item for name, item in attributes.items() if item is not None}
     if form.target is not None:
         made = Made("Attention", items, known, first.dtype)
-        return Fused("Reshape", [made, form.target], [form.output], opset=_OPSET, spared=spared)
+        return Fused(
+            "Reshape",
+            [made, form.target],
+            [form.output],
+            opset=_OPSET,
+            spared=spared,
+            shapes=_widths(form, sizes),
+        )
     outputs = [form.output, *(() if cache is None else cache.present)]
     return Fused(
-        "Attention", items, outputs, known, opset=_OPSET, spared=spared, before=after.product
+        "Attention",
+        items,
+        outputs,
+        known,
+        opset=_OPSET,
+        spared=spared,
+        shapes=_widths(form, sizes),
+        before=after.product,
     )
+
+
+def _widths(form: _Form, sizes: Sizes) -> dict[ir.Value, ir.Shape]:
+    """Return the shapes of inputs of rank 3 whose last dim the model does not state."""
+    found: dict[ir.Value, ir.Shape] = {}
+    for item in form.items:
+        dims = sizes.dims(item) if isinstance(item, ir.Value) else None
+        if form.rank != 3 or dims is None or not isinstance(item, ir.Value):
+            continue
+        stated = item.shape or ir.Shape([None, None, None])
+        if isinstance(dims[2], int) and not isinstance(stated[2], int):
+            found[item] = ir.Shape([*stated[:2], dims[2]])
+    return found
 
 
 def _extent(query: Operand, key: Operand, form: _Form, cache: _Cache | None) -> Extent:
@@ -177,7 +204,7 @@ def _cache(key: Operand, value: Operand, product: ir.Node, sizes: Sizes) -> _Cac
     """Return the cache that Attention can take over; None where it has to stay outside."""
     parts = [concatenated(form.value, sizes) for form in (key, value) if form.made is None]
     ways = [_way(form.value, product) for form in (key, value)]
-    if len(parts) < 2 or key.value is value.value or key.scale != 1.0:
+    if len(parts) < 2 or key.value is value.value:
         return None
     (first, second), (way, other_way) = parts, ways
     if first is None or second is None or way is None or other_way is None:
