@@ -35,6 +35,7 @@ class Sizes:
     def __init__(self, model: ir.Model) -> None:
         self._dims: dict[ir.Value, Dims | None] = {}
         self._items: dict[ir.Value, Items] = {}
+        self._dtypes: dict[ir.Value, ir.DataType] = {}
         self._opset = model.graph.opset_imports.get("", 1)
         self._functions = frozenset(model.functions)
         for value in model.graph.inputs:
@@ -60,6 +61,10 @@ class Sizes:
             return None
         return self._items.get(value) or constant_items(value)
 
+    def dtype(self, value: ir.Value) -> ir.DataType | None:
+        """Return the dtype that the model states, or that follows from its inputs."""
+        return self._dtypes.get(value) if value.dtype is None else value.dtype
+
     def _graph(self, graph: ir.Graph) -> None:
         for node in graph:
             for body in subgraphs_of(node):
@@ -75,9 +80,9 @@ class Sizes:
 
         rule = RESULT_RULES.get(node.op_type)
         dims = None if rule is None else rule(node, self)
-        if dims is None:
+        if dims is None or node.outputs[0].dtype is None:
             self._infer(node)
-        else:
+        if dims is not None:
             self._dims[node.outputs[0]] = dims
         item_rule = ITEM_RULES.get(node.op_type)
         items = None if item_rule is None else item_rule(node, self)
@@ -101,6 +106,8 @@ class Sizes:
             return
         for value in node.outputs:
             proto = found.get(value.name or "")
+            if proto is not None and proto.tensor_type.elem_type:
+                self._dtypes[value] = ir.DataType(proto.tensor_type.elem_type)
             if proto is not None and proto.tensor_type.HasField("shape"):
                 dims = tuple(names.dim(dim) for dim in proto.tensor_type.shape.dim)
                 self._dims[value] = dims
@@ -113,10 +120,11 @@ class Sizes:
         for value in node.inputs:
             if value is None:
                 continue
-            if value.dtype is None or not isinstance(value.type, ir.TensorType):
+            dtype = self.dtype(value)
+            if dtype is None or (value.type is not None and not isinstance(value.type, ir.TensorType)):
                 return None, data
             name = value.name or ""
-            types[name] = names.type_of(value.dtype, self.dims(value))
+            types[name] = names.type_of(dtype, self.dims(value))
             tensor = constant_tensor(value)
             if tensor is not None and tensor.dtype in _SHAPING and tensor.size <= _MAX_ITEMS:
                 data[name] = ir.to_proto(ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name))

@@ -299,7 +299,8 @@ def _made(item: Made, place: ir.Node, stem: str, scope: Scope, names: NameAlloca
     )
     value = node.outputs[0]
     value.name = node.name
-    value.dtype = item.dtype
+    if item.dtype is not None:
+        value.dtype = item.dtype
     assert place.graph is not None
     place.graph.insert_before(place, node)
     return value

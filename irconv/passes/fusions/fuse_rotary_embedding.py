@@ -52,7 +52,7 @@ class FuseRotaryEmbedding(Fusion):
 
         < ir_version: 11, opset_import: ["" : 23] >
         g (float[N, 2, S, 4] x, float[N, S, 2] angles) => (float[N, 2, S, 4] y)
-        {
+        <float[] y_Cos, float[] y_Sin> {
             y_Cos = Cos (angles)
             y_Sin = Sin (angles)
             y = RotaryEmbedding (x, y_Cos, y_Sin)

@@ -112,8 +112,8 @@ def _part(
         low, zero = np.asarray(_above(term.fill, dtype)), np.zeros((), dtype.numpy())
         choices = [low, zero] if term.where else [zero, low]
         return Made("Where", [item, *choices], dtype=dtype), dims
-    if value.dtype != dtype:
-        raise Keep(f"the mask {value.name!r} is {value.dtype} and the query {dtype}")
+    if sizes.dtype(value) != dtype:
+        raise Keep(f"the mask {value.name!r} is {sizes.dtype(value)} and the query {dtype}")
     condition = _condition(value)
     if only and condition is not None and item is value and sizes.dims(condition) == dims:
         return condition, dims

@@ -93,8 +93,11 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         )
     if not last_axis(softmax, sizes, opset):
         raise Keep("the Softmax is not over the last axis, or the rank of its input is unknown")
-    if first.dtype not in _DTYPES:
-        raise Keep(f"the query {first.name!r} is {first.dtype}: no runtime has Attention for it")
+    dtype = sizes.dtype(first)
+    if dtype is None:
+        raise Keep(f"the dtype of the query {first.name!r} is unknown; run infer-shapes first")
+    if dtype not in _DTYPES:
+        raise Keep(f"the query {first.name!r} is {dtype}: no runtime has Attention for it")
     query, key, value = _operands(first, second, third, sizes)
     cache = _cache(key, value, after.product, sizes)
     fresh = (query, key, value) if cache is None else (query, *cache.new)
@@ -103,7 +106,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     if not scale > 0:
         raise Keep(f"the scale {scale:g} is not positive")
     mask = mask_of(
-        scores, _extent(query, key, form, cache), sizes, first.dtype, guarded=after.guarded
+        scores, _extent(query, key, form, cache), sizes, dtype, guarded=after.guarded
     )
     size = query.dims[-1]
     usual = isinstance(size, int) and math.isclose(scale, 1 / math.sqrt(size), rel_tol=1e-6)
@@ -113,7 +116,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         "q_num_heads": None if form.heads is None else form.heads[0],
         "scale": None if usual else scale,
         "softcap": scores.softcap or None,
-        "softmax_precision": None if scores.dtype in (None, first.dtype) else int(scores.dtype),
+        "softmax_precision": None if scores.dtype in (None, dtype) else int(scores.dtype),
     }
     items: list[Item] = [*form.items, mask.item, *(() if cache is None else cache.past)]
     while items[-1] is None:
@@ -121,7 +124,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     spared = [first, *mask.terms, *((second, third) if cache is None else cache.spared)]
     known = {name: item for name, item in attributes.items() if item is not None}
     if form.target is not None:
-        made = Made("Attention", items, known, first.dtype)
+        made = Made("Attention", items, known, dtype)
         return Fused(
             "Reshape",
             [made, form.target],

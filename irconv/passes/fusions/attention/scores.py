@@ -141,7 +141,7 @@ def scores_of(softmax: ir.Node, sizes: Sizes) -> Scores | None:
     if cast is None or inner is None:
         return _scores(source, sizes)
     found = _scores(inner, sizes)
-    return None if found is None else replace(found, dtype=source.dtype)
+    return None if found is None else replace(found, dtype=sizes.dtype(source))
 
 
 def _scores(value: ir.Value, sizes: Sizes) -> Scores | None:

@@ -55,7 +55,7 @@ def half_of(value: ir.Value, sizes: Sizes, *, interleaved: bool, depth: int = _M
     if node.op_type in _UNARY:
         part = inner(source)
         attributes = {"to": int_attribute(node, "to", 1)} if node.op_type == "Cast" else {}
-        return None if part is None else Made(node.op_type, [part], attributes, value.dtype)
+        return None if part is None else Made(node.op_type, [part], attributes, sizes.dtype(value))
     if node.op_type in ("Mul", "Div"):
         return _scaled(node, inner)
     if node.op_type == "Unsqueeze":
@@ -64,11 +64,11 @@ def half_of(value: ir.Value, sizes: Sizes, *, interleaved: bool, depth: int = _M
             return None
         positive = np.array([axis % len(dims) for axis in axes], np.int64)
         part = inner(source)
-        return None if part is None else Made("Unsqueeze", [part, positive], dtype=value.dtype)
+        return None if part is None else Made("Unsqueeze", [part, positive], dtype=sizes.dtype(value))
     if node.op_type == "Gather" and int_attribute(node, "axis", 0) == 0:
         rank = sizes.dims(source)
         part = inner(source) if rank is not None and len(rank) > 1 else None
-        return None if part is None else Made("Gather", [part, node.inputs[1]], dtype=value.dtype)
+        return None if part is None else Made("Gather", [part, node.inputs[1]], dtype=sizes.dtype(value))
     return None
 
 

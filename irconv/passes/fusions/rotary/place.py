@@ -42,8 +42,9 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     dims = sizes.dims(turn.data)
     if dims is None or len(dims) != 4:
         raise Keep(f"{turn.data.name!r} is not known to be (batch, heads, sequence, size)")
-    if turn.data.dtype not in _DTYPES:
-        raise Keep(f"{turn.data.name!r} is {turn.data.dtype}: no runtime turns that")
+    dtype = sizes.dtype(turn.data)
+    if dtype not in _DTYPES:
+        raise Keep(f"{turn.data.name!r} is {dtype}: no runtime has RotaryEmbedding for it")
     attributes: dict[str, Any] = {"interleaved": 1} if turn.interleaved else {}
     data, output, spared = turn.data, turn.output, [turn.data, turn.cos, turn.sin]
     partial = _partial(turn, sizes)
