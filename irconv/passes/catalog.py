@@ -30,9 +30,18 @@ from irconv.passes.fold_constants import FoldConstants
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fusions.fuse_attention import FuseAttention
+from irconv.passes.fusions.fuse_gelu import FuseGelu
+from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
+from irconv.passes.fusions.fuse_hard_sigmoid import FuseHardSigmoid
+from irconv.passes.fusions.fuse_hard_swish import FuseHardSwish
+from irconv.passes.fusions.fuse_instance_normalization import FuseInstanceNormalization
 from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
+from irconv.passes.fusions.fuse_mish import FuseMish
 from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
 from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
+from irconv.passes.fusions.fuse_softmax import FuseSoftmax
+from irconv.passes.fusions.fuse_softplus import FuseSoftplus
+from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.prune_magnitude import PruneMagnitude
@@ -67,10 +76,19 @@ PASSES: tuple[type[Pass], ...] = (
     FoldShapes,
     CancelTransposes,
     FuseConvBatchnorm,
+    FuseInstanceNormalization,
+    FuseGroupNormalization,
     FuseLayerNormalization,
     FuseRmsNormalization,
     FuseRotaryEmbedding,
     FuseAttention,
+    FuseGelu,
+    FuseSwish,
+    FuseSoftplus,
+    FuseMish,
+    FuseHardSwish,
+    FuseHardSigmoid,
+    FuseSoftmax,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,

@@ -27,11 +27,12 @@ from irconv.passes.fusions.pattern import (
     uncast,
 )
 
-__all__ = ["Affine", "Normalized", "Parameter", "absorbed"]
+__all__ = ["NARROW", "Affine", "Normalized", "Parameter", "absorbed"]
 
 Parameter = ir.Value | npt.NDArray[Any]
 """A scale or bias: a value as it is, or a new constant."""
-_DTYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+NARROW = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+"""What is computed exactly enough where the operator computes in float32."""
 
 
 @dataclass(frozen=True)
@@ -53,56 +54,73 @@ class Affine:
 
 @dataclass(frozen=True)
 class Normalized:
-    """Inputs and output of a normalization over the last axes.
+    """Inputs and output of a normalization.
 
     Attributes:
         data: The input.
-        axis: The first axis, counted from the end.
-        scale: Of the shape of the last axes.
-        bias: Likewise, if there is one.
-        output: The value that it computes.
+        scale: Of the shape of the axes that it runs along, if there is one.
+        bias: Likewise.
+        dims: That shape.
+        output: The value that the normalization computes.
         spared: A cast of the input that may have other readers.
     """
 
     data: ir.Value
-    axis: int
-    scale: Parameter
+    scale: Parameter | None
     bias: Parameter | None
+    dims: tuple[int, ...]
     output: ir.Value
     spared: tuple[ir.Value, ...]
 
+    def scale_or_ones(self) -> Parameter:
+        """Return the scale; where there is none, a new one that changes nothing."""
+        return self._filled(1) if self.scale is None else self.scale
 
-def absorbed(start: Affine, data: ir.Value, axes: tuple[int, ...], *, bias: bool) -> Normalized:
+    def bias_or_zeros(self) -> Parameter:
+        """Return the bias; where there is none, a new one that changes nothing."""
+        return self._filled(0) if self.bias is None else self.bias
+
+    def _filled(self, number: int) -> Parameter:
+        assert self.data.dtype is not None
+        return np.full(self.dims, number, self.data.dtype.numpy())
+
+
+def absorbed(
+    start: Affine,
+    data: ir.Value,
+    axes: tuple[int, ...],
+    *,
+    bias: bool,
+    dtypes: frozenset[ir.DataType] = NARROW,
+) -> Normalized:
     """Return the normalization together with as much of what follows as it can take.
 
     Args:
         start: The normalized value.
         data: What was normalized.
-        axes: Over which axes, sorted and counted from 0.
+        axes: The axes along which scale and bias run, sorted and counted from 0.
         bias: Whether the operator has a bias.
+        dtypes: In which dtypes the operator computes as exactly as the model does.
 
     Raises:
-        Keep: If the axes are not the last ones, not of static sizes, or the dtype is wide.
+        Keep: If the dtype is another one, or the axes are not of static sizes.
     """
-    count = rank(data)
-    if count is None or axes != tuple(range(count - len(axes), count)):
-        raise Keep(f"the axes {list(axes)} are not the last ones of rank {count}")
-    if data.dtype not in _DTYPES:
-        raise Keep(f"the operator computes in float32, and {data.name!r} is {data.dtype}")
-    dims = static_dims(data, axes)
+    if data.dtype not in dtypes:
+        raise Keep(f"the operator would not compute {data.name!r} in its dtype, {data.dtype}")
+    dims, count = static_dims(data, axes), rank(data) or 0
     for chain in reversed(list(_extended(start, bias))):
         source = _source(data, chain.dtype or data.dtype)
         if source is None or source.dtype is None:
             continue
-        scale = _parameter(chain.scale, dims, count, source.dtype)
-        shift = _parameter(chain.bias, dims, count, source.dtype)
+        scale, shift = (
+            _parameter(value, axes, dims, count, source.dtype)
+            for value in (chain.scale, chain.bias)
+        )
         if (scale is None and chain.scale) or (shift is None and chain.bias):
             continue
-        if scale is None:
-            scale = np.ones(dims, source.dtype.numpy())
         spared = () if source is data else (data,)
-        return Normalized(source, -len(axes), scale, shift, chain.output, spared)
-    raise Keep("its scale is not of the shape of the normalized axes")
+        return Normalized(source, scale, shift, dims, chain.output, spared)
+    raise Keep("its scale or bias does not run along the axes that the operator has them along")
 
 
 def _extended(start: Affine, bias: bool) -> Iterator[Affine]:
@@ -120,7 +138,7 @@ def _next(chain: Affine, bias: bool) -> Affine | None:
     output = reader.outputs[0]
     if reader.op_type == "Cast":
         dtype = ir.DataType(int_attribute(reader, "to", 0))
-        return replace(chain, output=output, dtype=dtype) if dtype in _DTYPES else None
+        return replace(chain, output=output, dtype=dtype) if dtype in NARROW else None
     other = other_operand(reader, chain.output)
     if other is None or other is chain.output or chain.bias is not None:
         return None
@@ -134,20 +152,27 @@ def _source(data: ir.Value, dtype: ir.DataType | None) -> ir.Value | None:
     if data.dtype == dtype:
         return data
     source = uncast(data)
-    return source if source.dtype == dtype and dtype in _DTYPES else None
+    return source if source.dtype == dtype and dtype in NARROW else None
 
 
 def _parameter(
-    value: ir.Value | None, dims: tuple[int, ...], count: int, dtype: ir.DataType
+    value: ir.Value | None,
+    axes: tuple[int, ...],
+    dims: tuple[int, ...],
+    count: int,
+    dtype: ir.DataType,
 ) -> Parameter | None:
-    """Return a scale or bias in its shape and dtype, or None where that cannot be."""
+    """Return a scale or bias in the shape ``dims``, or None where that cannot be."""
     shape = None if value is None else dims_of(value)
     if value is None or shape is None or len(shape) > count:
         return None
-    front = len(shape) - len(dims)
-    if front < 0 or shape[front:] != dims or any(dim != 1 for dim in shape[:front]):
+    broadcast = (*(1,) * (count - len(shape)), *shape)
+    expected = [1] * count
+    for axis, dim in zip(axes, dims, strict=True):
+        expected[axis] = dim
+    if list(broadcast) != expected:
         return None
-    if front == 0 and value.dtype == dtype:
+    if shape == dims and value.dtype == dtype:
         return value
     tensor = constant_tensor(value)
     if tensor is None:

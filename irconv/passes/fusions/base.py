@@ -25,6 +25,8 @@ from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
+from irconv.passes.sites import Sites
+from irconv.passes.fusions.pattern import rank, scalar
 
 __all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
 
@@ -187,7 +189,6 @@ class Fusion(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fuse every place that allows it, bodies and functions included; linear in nodes."""
-        del context
         if any(function.domain in ("", "ai.onnx") for function in model.functions.values()):
             return PassResult(False, {"fused": 0}, (Refusal("", "", _OVERRIDE),))
         names, editor = NameAllocator(model), Editor(model)
@@ -195,7 +196,7 @@ class Fusion(Pass):
         refusals: list[Refusal] = []
         gone: set[ir.Node] = set()
         read: list[ir.Value] = []
-        fused = 0
+        sites = Sites(context)
         for scope in scopes(model):
             for graph in scope.graphs():
                 for node in tuple(graph):
@@ -207,14 +208,14 @@ class Fusion(Pass):
                     except Keep as reason:
                         refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
                         continue
-                    if found is not None:
+                    if found is not None and sites.permit(node):
                         read += _replace(found, nodes, scope, names, editor)
                         gone.update(nodes)
-                        fused += 1
         editor.finish()
         for value in read:
             _drop_dead(value)
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals))
+        fused = len(sites.made)
+        return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
 
 
 def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
@@ -228,10 +229,21 @@ def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
     if found.domain and scope.opsets.get(found.domain, 1) != 1:
         raise Keep(f"the model imports another version of {found.domain} than 1")
     nodes = region(found)
-    reason = leak(found, nodes)
+    reason = leak(found, nodes) or _broadcast(found, nodes)
     if reason:
         raise Keep(reason)
     return nodes
+
+
+def _broadcast(found: Fused, nodes: Sequence[ir.Node]) -> str:
+    """Return which number would give the result more axes than the first input has, if any."""
+    count = rank(next(value for value in found.inputs if isinstance(value, ir.Value)))
+    read = {value: None for node in nodes for value in node.inputs if value is not None}
+    for value in read:
+        axes = 0 if scalar(value) is None else rank(value) or 0
+        if axes and (count is None or axes > count):
+            return f"the number {value.name!r} is a tensor of rank {axes}, which may add axes"
+    return ""
 
 
 def _replace(

@@ -20,9 +20,7 @@ import onnx_ir as ir
 from irconv.graph.scopes import Scope
 from irconv.passes.fusions.affine import absorbed
 from irconv.passes.fusions.base import Fused, Fusion
-from irconv.passes.fusions.moments import spread_of
-from irconv.passes.fusions.pattern import operand, scalar
-from irconv.passes.fusions.quotient import quotient_by
+from irconv.passes.fusions.quotient import last_axes, quotient_at
 
 __all__ = ["FuseRmsNormalization"]
 
@@ -59,24 +57,22 @@ class FuseRmsNormalization(Fusion):
     """
 
     name: ClassVar[str] = "fuse-rms-normalization"
-    after: ClassVar[tuple[str, ...]] = (*Fusion.after, "fuse-layer-normalization")
     anchors: ClassVar[frozenset[str]] = frozenset({"Sqrt", "Pow"})
 
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return the normalization by a root; see :class:`Fusion`."""
         del scope
-        if node.op_type == "Pow" and scalar(operand(node, 1)) != -0.5:
+        found = quotient_at(node, centred=False)
+        if found is None:
             return None
-        spread = spread_of(operand(node, 0))
-        if spread is None or spread.centred:
-            return None
-        quotient = quotient_by(node, spread)
-        found = absorbed(quotient, spread.data, spread.axes, bias=False)
+        spread, quotient = found
+        axes = last_axes(spread)
+        normal = absorbed(quotient, spread.data, axes, bias=False)
         return Fused(
             "RMSNormalization",
-            [found.data, found.scale],
-            [found.output],
-            {"axis": found.axis, "epsilon": spread.epsilon},
+            [normal.data, normal.scale_or_ones()],
+            [normal.output],
+            {"axis": -len(axes), "epsilon": spread.epsilon},
             opset=23,
-            spared=found.spared,
+            spared=normal.spared,
         )

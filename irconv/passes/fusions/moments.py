@@ -20,7 +20,7 @@ from irconv.passes.fusions.pattern import (
     square,
 )
 
-__all__ = ["Spread", "centred", "is_mean", "spread_of"]
+__all__ = ["Spread", "difference_from_mean", "is_mean", "spread_of"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def spread_of(value: ir.Value | None) -> Spread | None:
     return None
 
 
-def centred(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:
+def difference_from_mean(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:
     """Return x and its mean where ``value`` is x - mean; over which axes is not asked."""
     node = made_by(value, "Sub")
     data, mean = (None, None) if node is None else (operand(node, 0), operand(node, 1))
@@ -85,7 +85,7 @@ def _variance(value: ir.Value) -> tuple[ir.Value, tuple[int, ...], bool] | None:
     deviation = square(operand(node, 0))
     if deviation is None:
         return None
-    pair = centred(deviation)
+    pair = difference_from_mean(deviation)
     if pair is None:
         return deviation, reduced_axes(node, deviation), False
     data, mean = pair

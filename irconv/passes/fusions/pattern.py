@@ -3,7 +3,8 @@
 Every function looks at one value or node and at what computes it, and returns None where there
 is something else. What exporters write in different ways is one form here: the operands of a
 commutative operator come in either order, a number may be a scalar or a tensor of one element,
-``x / c`` is ``x * (1 / c)``, ``x - c`` is ``x + (-c)``, and ``x * x`` and ``Pow(x, 2)`` are a square.
+``x / c`` is ``x * (1 / c)``, ``x - c`` is ``x + (-c)``, and both ``x * x`` and ``Pow(x, 2)`` are a
+square.
 
 Nothing here asks whether an intermediate value has other readers: that is the business of
 :func:`irconv.passes.fusions.base.leak`.

@@ -16,24 +16,46 @@ import onnx_ir as ir
 
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.affine import Affine
-from irconv.passes.fusions.moments import Spread, centred, is_mean
-from irconv.passes.fusions.pattern import made_by, only_reader, operand, pairs, scalar
+from irconv.passes.fusions.moments import Spread, difference_from_mean, is_mean, spread_of
+from irconv.passes.fusions.pattern import made_by, only_reader, operand, pairs, rank, scalar
 
-__all__ = ["quotient_by"]
+__all__ = ["last_axes", "quotient_at"]
 
 _MAX_TERMS = 4
 
 
-def quotient_by(node: ir.Node, spread: Spread) -> Affine:
-    """Return the quotient by the root that ``node`` computes, and what was taken in before it.
+def quotient_at(node: ir.Node, *, centred: bool) -> tuple[Spread, Affine] | None:
+    """Return what an inverse root is of, and the quotient by the root.
 
     Args:
-        node: Sqrt of the spread, or Pow of it with exponent -0.5.
-        spread: What the root is of.
+        node: Sqrt, or Pow with exponent -0.5; other nodes give None.
+        centred: Whether the root is to be of a variance, not of a mean of squares.
 
     Raises:
-        Keep: If the root is read by something else.
+        Keep: If the root comes near, but is of another form or read by something else.
     """
+    if node.op_type == "Pow" and scalar(operand(node, 1)) != -0.5:
+        return None
+    spread = spread_of(operand(node, 0))
+    if spread is None or spread.centred != centred:
+        return None
+    return spread, _quotient(node, spread)
+
+
+def last_axes(spread: Spread) -> tuple[int, ...]:
+    """Return the axes of a mean.
+
+    Raises:
+        Keep: If they are not the last ones.
+    """
+    count, axes = rank(spread.data) or 0, spread.axes
+    if axes != tuple(range(count - len(axes), count)):
+        raise Keep(f"the axes {list(axes)} are not the last ones of rank {count}")
+    return axes
+
+
+def _quotient(node: ir.Node, spread: Spread) -> Affine:
+    """Return the quotient by the root that ``node`` computes, and what was taken in before it."""
     root = node.outputs[0]
     reader = only_reader(root, "Div", "Reciprocal") if node.op_type == "Sqrt" else None
     if reader is not None and reader.op_type == "Div" and scalar(operand(reader, 0)) != 1:
@@ -55,7 +77,7 @@ def _is_unit(value: ir.Value, spread: Spread) -> bool:
     """Whether a value is x - mean, or x where the spread is no variance."""
     if not spread.centred:
         return value is spread.data
-    pair = centred(value)
+    pair = difference_from_mean(value)
     return pair is not None and pair[0] is spread.data and _is_mean(pair[1], spread)
 
 
