@@ -85,6 +85,7 @@ class Fused:
         opset: The oldest opset of the default domain that has the operator.
         spared: Further values where the region ends. What computes them stays if it is read.
         shapes: Shapes of inputs that ONNX's own inference does not find, and has to be told.
+        sized: Whether the match knows the dims of the outputs, so that no number can add axes.
         before: Where the node goes: all inputs are computed before, all outputs are read after.
             If not given, that is where the first output was computed.
     """
@@ -97,6 +98,7 @@ class Fused:
     opset: int = 1
     spared: Sequence[ir.Value] = ()
     shapes: Mapping[ir.Value, ir.Shape] = field(default_factory=dict)
+    sized: bool = False
     before: ir.Node | None = None
 
     @property
@@ -229,7 +231,7 @@ def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
     if found.domain and scope.opsets.get(found.domain, 1) != 1:
         raise Keep(f"the model imports another version of {found.domain} than 1")
     nodes = region(found)
-    reason = leak(found, nodes) or _broadcast(found, nodes)
+    reason = leak(found, nodes) or ("" if found.sized else _broadcast(found, nodes))
     if reason:
         raise Keep(reason)
     return nodes

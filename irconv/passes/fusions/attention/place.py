@@ -105,9 +105,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     scale = scores.scale * form.scale
     if not scale > 0:
         raise Keep(f"the scale {scale:g} is not positive")
-    mask = mask_of(
-        scores, _extent(query, key, form, cache), sizes, dtype, guarded=after.guarded
-    )
+    mask = mask_of(scores, _extent(query, key, form, cache), sizes, dtype, guarded=after.guarded)
     size = query.dims[-1]
     usual = isinstance(size, int) and math.isclose(scale, 1 / math.sqrt(size), rel_tol=1e-6)
     attributes = {
@@ -132,6 +130,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
             opset=_OPSET,
             spared=spared,
             shapes=_widths(form, sizes),
+            sized=True,
         )
     outputs = [form.output, *(() if cache is None else cache.present)]
     return Fused(
@@ -142,6 +141,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         opset=_OPSET,
         spared=spared,
         shapes=_widths(form, sizes),
+        sized=True,
         before=after.product,
     )
 
@@ -258,6 +258,8 @@ def _form(
     output, scale = product.outputs[0], query.scale * key.scale
     items = (query.item, key.item, value.item)
     if len(query.dims) == 3:
+        if (sizes.dims(output) or ())[:-1] != query.dims[:-1]:
+            raise Keep(f"{output.name!r} is not known to be of the dims of the query")
         return _Form(items, 3, output, heads=(1, 1), scale=scale)
     output = _apart(output, query, sizes)
     merged = [merged_heads(form, sizes) for form in (query, key, value)]
@@ -274,7 +276,7 @@ def _form(
 def _apart(output: ir.Value, query: Operand, sizes: Sizes) -> ir.Value:
     """Return the result with batch and heads apart."""
     dims = sizes.dims(output)
-    if dims is not None and len(dims) == 4:
+    if dims is not None and dims[:-1] == query.dims[:-1]:
         return output
     split = only_reader(output, "Reshape")
     apart = None if split is None else sizes.dims(split.outputs[0])

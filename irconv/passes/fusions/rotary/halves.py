@@ -64,11 +64,17 @@ def half_of(value: ir.Value, sizes: Sizes, *, interleaved: bool, depth: int = _M
             return None
         positive = np.array([axis % len(dims) for axis in axes], np.int64)
         part = inner(source)
-        return None if part is None else Made("Unsqueeze", [part, positive], dtype=sizes.dtype(value))
+        return (
+            None if part is None else Made("Unsqueeze", [part, positive], dtype=sizes.dtype(value))
+        )
     if node.op_type == "Gather" and int_attribute(node, "axis", 0) == 0:
         rank = sizes.dims(source)
         part = inner(source) if rank is not None and len(rank) > 1 else None
-        return None if part is None else Made("Gather", [part, node.inputs[1]], dtype=sizes.dtype(value))
+        return (
+            None
+            if part is None
+            else Made("Gather", [part, node.inputs[1]], dtype=sizes.dtype(value))
+        )
     return None
 
 

@@ -12,7 +12,7 @@ from irconv.graph.scopes import Scope
 from irconv.graph.symbolic.dims import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.attention.operands import Operand, merged_heads
+from irconv.passes.fusions.attention.operands import SPLIT, Operand, merged_heads
 from irconv.passes.fusions.base import Fused, Item, Made
 from irconv.passes.fusions.pattern import int_attribute, made_by, only_reader, operand
 from irconv.passes.fusions.rotary.halves import half_of
@@ -59,15 +59,28 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     split = made_by(data, "Transpose")
     shape = None if split is None else made_by(operand(split, 0), "Reshape")
     if before is None or split is None or shape is None:
+        items: list[Item] = [data, *tables]
         return Fused(
-            "RotaryEmbedding", [data, *tables], [output], attributes, opset=_OPSET, spared=spared
+            "RotaryEmbedding",
+            items,
+            [output],
+            attributes,
+            opset=_OPSET,
+            spared=spared,
+            sized=True,
         )
     attributes["num_heads"] = dims[1]
     made = Made("RotaryEmbedding", [before.source, *tables], attributes, data.dtype)
     again = {"allowzero": 1} if int_attribute(shape, "allowzero", 0) else {}
     apart = Made("Reshape", [made, shape.inputs[1]], again, data.dtype)
     return Fused(
-        "Transpose", [apart], [output], {"perm": [0, 2, 1, 3]}, opset=_OPSET, spared=spared
+        "Transpose",
+        [apart],
+        [output],
+        {"perm": list(SPLIT)},
+        opset=_OPSET,
+        spared=spared,
+        sized=True,
     )
 
 
