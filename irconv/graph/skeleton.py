@@ -26,7 +26,8 @@ def skeleton_proto(model: ir.Model) -> onnx.ModelProto:
     Such a tensor becomes external data at a place that does not exist, so the message must not
     be run. Intermediate types and shapes of standard operators are left out, since a file may
     state them wrongly; they follow from the inputs. Outputs of the main graph keep their type,
-    which is part of the interface.
+    which is part of the interface, and 3-D operands of Attention the size of their last dim: ONNX
+    takes one that it does not know for 0 there.
     """
     proto = onnx.ModelProto(ir_version=model.ir_version)
     _opsets_into(proto.opset_import, model.opset_imports)
@@ -78,10 +79,23 @@ def _graph_into(
             for value in node.outputs:
                 if value.name and not value.is_graph_output():
                     _value_into(proto.value_info.add(), value, typed=True, shaped=True)
+        if node.op_type == "Attention" and node.domain == "":
+            _attention_widths_into(proto, node)
     for value in graph.outputs:
         producer = value.producer()
         inferred = producer is not None and _is_inferred(producer, functions)
         _value_into(proto.output.add(), value, typed=top or not inferred, shaped=not inferred)
+
+
+def _attention_widths_into(proto: onnx.GraphProto, node: ir.Node) -> None:
+    for value in node.inputs[:3]:
+        if value is None or value.type is None or value.shape is None or len(value.shape) != 3:
+            continue
+        width = value.shape[2]
+        if isinstance(width, int) and value.producer() is not None:
+            info = proto.value_info.add(name=value.name or "")
+            ir.serde.serialize_type_into(info.type, value.type)
+            ir.serde.serialize_shape_into(info.type, ir.Shape([None, None, width]))
 
 
 def _is_inferred(node: ir.Node, functions: Collection[_Identifier]) -> bool:

@@ -33,6 +33,7 @@ from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fuse_pad import FusePad
+from irconv.passes.fusions.fuse_attention import FuseAttention
 from irconv.passes.fusions.fuse_gelu import FuseGelu
 from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
 from irconv.passes.fusions.fuse_hard_sigmoid import FuseHardSigmoid
@@ -41,6 +42,7 @@ from irconv.passes.fusions.fuse_instance_normalization import FuseInstanceNormal
 from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
 from irconv.passes.fusions.fuse_mish import FuseMish
 from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
+from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
 from irconv.passes.fusions.fuse_softmax import FuseSoftmax
 from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
@@ -101,6 +103,8 @@ PASSES: tuple[type[Pass], ...] = (
     FuseGroupNormalization,
     FuseLayerNormalization,
     FuseRmsNormalization,
+    FuseRotaryEmbedding,
+    FuseAttention,
     FuseGelu,
     FuseSwish,
     FuseSoftplus,

@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.slice_form import part_of
 from irconv.graph.unread import drop_unread

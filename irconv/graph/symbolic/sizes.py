@@ -24,6 +24,7 @@ __all__ = ["Sizes"]
 _NamedDims = tuple[int | str, ...]
 _Operand = tuple[ir.DataType, _NamedDims | None, bytes | None]
 """Dtype and dims of an operand, and the content of a small constant."""
+_Inferred = tuple[ir.DataType, _NamedDims | None]
 _UNTYPED: _Operand = (ir.DataType.UNDEFINED, None, None)
 _MAX_ITEMS = 64
 _INTEGERS = frozenset({ir.DataType.INT32, ir.DataType.INT64})
@@ -45,9 +46,10 @@ class Sizes:
     def __init__(self, model: ir.Model) -> None:
         self._dims: dict[ir.Value, Dims | None] = {}
         self._items: dict[ir.Value, Items] = {}
+        self._dtypes: dict[ir.Value, ir.DataType] = {}
         self._opset = model.graph.opset_imports.get("", 1)
         self._functions = frozenset(model.functions)
-        self._inferred: dict[Hashable, list[_NamedDims | None]] = {}
+        self._inferred: dict[Hashable, list[_Inferred | None]] = {}
         for value in model.graph.inputs:
             self._dims[value] = stated_dims(value.shape, named=True)
         self._graph(model.graph)
@@ -71,6 +73,10 @@ class Sizes:
             return None
         return self._items.get(value) or constant_items(value)
 
+    def dtype(self, value: ir.Value) -> ir.DataType | None:
+        """Return the dtype that the model states, or that follows from its inputs."""
+        return self._dtypes.get(value) if value.dtype is None else value.dtype
+
     def _graph(self, graph: ir.Graph) -> None:
         for node in graph:
             for body in subgraphs_of(node):
@@ -86,9 +92,9 @@ class Sizes:
 
         rule = RESULT_RULES.get(node.op_type)
         dims = None if rule is None else rule(node, self)
-        if dims is None:
+        if dims is None or node.outputs[0].dtype is None:
             self._infer(node)
-        else:
+        if dims is not None:
             self._dims[node.outputs[0]] = dims
         item_rule = ITEM_RULES.get(node.op_type)
         items = None if item_rule is None else item_rule(node, self)
@@ -112,7 +118,11 @@ class Sizes:
         )
         if key not in self._inferred:
             self._inferred[key] = _inferred_dims(node, operands, self._opset)
-        for value, dims in zip(node.outputs, self._inferred[key], strict=True):
+        for value, found in zip(node.outputs, self._inferred[key], strict=True):
+            if found is None:
+                continue
+            dtype, dims = found
+            self._dtypes[value] = dtype
             if dims is not None:
                 self._dims[value] = tuple(names.dim(dim) for dim in dims)
 
@@ -122,20 +132,21 @@ class Sizes:
         """Return dtype and dims of an input, and its items where a result's size may need them."""
         if value is None:
             return None
-        if value.dtype is None or not isinstance(value.type, ir.TensorType):
+        dtype = self.dtype(value)
+        if dtype is None or not isinstance(value.type, ir.TensorType | None):
             return _UNTYPED
         dims = self.dims(value)
         named = None if dims is None else tuple(names.name(dim) for dim in dims)
         tensor = constant_tensor(value)
         if tensor is None or tensor.dtype not in shaping or tensor.size > _MAX_ITEMS:
-            return (value.dtype, named, None)
-        return (value.dtype, named, tensor.tobytes())
+            return (dtype, named, None)
+        return (dtype, named, tensor.tobytes())
 
 
 def _inferred_dims(
     node: ir.Node, operands: Sequence[_Operand | None], opset: int
-) -> list[_NamedDims | None]:
-    """Return for each output the dims that ONNX infers; None where it infers none."""
+) -> list[_Inferred | None]:
+    """Return for each output what ONNX infers; None where it infers nothing."""
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
     for value, operand in zip(node.inputs, operands, strict=True):
@@ -153,15 +164,18 @@ def _inferred_dims(
         )
     except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
         return [None] * len(node.outputs)
-    return [_named_dims(found.get(value.name or "")) for value in node.outputs]
+    return [_read(found.get(value.name or "")) for value in node.outputs]
 
 
-def _named_dims(proto: onnx.TypeProto | None) -> _NamedDims | None:
-    if proto is None or not proto.tensor_type.HasField("shape"):
+def _read(proto: onnx.TypeProto | None) -> _Inferred | None:
+    if proto is None or not proto.tensor_type.elem_type:
         return None
-    return tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param
-        for dim in proto.tensor_type.shape.dim
+    dtype = ir.DataType(proto.tensor_type.elem_type)
+    if not proto.tensor_type.HasField("shape"):
+        return dtype, None
+    dims = proto.tensor_type.shape.dim
+    return dtype, tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims
     )
 
 
