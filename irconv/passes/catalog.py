@@ -20,6 +20,7 @@ from irconv.passes.decompose.signal import DecomposeSignal
 from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.drop_zero_states import DropZeroStates
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
@@ -89,6 +90,7 @@ PASSES: tuple[type[Pass], ...] = (
     FoldConstants,
     EliminateNoOp,
     FoldShapes,
+    DropZeroStates,
     MergeReshapes,
     MergeConcats,
     CancelTransposes,

@@ -47,6 +47,7 @@ _REWRITES = (
     "fold-constants{rounding=true}",
     "eliminate-no-op{signed_zeros=false}",
     "fold-shapes",
+    "drop-zero-states",
     "merge-reshapes",
     "merge-concats",
     "cancel-transposes",
