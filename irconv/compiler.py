@@ -182,8 +182,9 @@ class _Compilation(Build):
                 result.error = MismatchError(
                     f"target {result.target}: {verification.reason}",
                     where="verification",
-                    hint="see which output differs above; --allow-mismatch publishes it all "
-                    "the same, --verify-each names the pass that broke it",
+                    hint=f"`irconv bisect {self.source} --target '{result.target}'` with the same "
+                    "options names the pass, the rewrite and the tensor that broke it; "
+                    "--allow-mismatch publishes it all the same",
                 )
             if result.error is None or self.options.allow_mismatch:
                 publish_directory(staging, final)

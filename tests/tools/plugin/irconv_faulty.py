@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import onnx_ir as ir
-
 from irconv.backends.base import Artifact
 from irconv.backends.onnx import OnnxBackend
 from irconv.graph.constants import constant_tensor
@@ -88,13 +85,17 @@ class BreakOff(Pass):
         raise KeyError("half way")
 
 
+_INSTEAD = {"Sub": "Add", "Neg": "Abs", "Cos": "Sin", "Sin": "Cos"}
+
+
 @dataclass(frozen=True)
 class FaultyBackend(OnnxBackend):
     """An ONNX target that does what its options say.
 
     Attributes:
         adds: Spec texts of what it adds to -O3.
-        breaks: Operator type of the nodes whose results it gets wrong.
+        breaks: Operator type of the nodes that it takes for others: Sub, Neg, Cos or Sin.
+        hides: Get nothing wrong of a model that has more than two outputs.
         slow: Seconds that each node of operator type Add takes.
     """
 
@@ -103,19 +104,17 @@ class FaultyBackend(OnnxBackend):
 
     adds: tuple[str, ...] = ()
     breaks: str = ""
+    hides: bool = False
     slow: float = 0.0
 
     def optimization(self):
         return self.adds
 
     def emit(self, model, directory, request) -> Artifact:
+        hidden = self.hides and len(model.graph.outputs) > 2
         for node in model.graph:
-            if node.op_type == self.breaks:
-                value = ir.tensor(np.array(0.25, np.float32), name=f"{node.name}_off")
-                off = ir.Value(name=value.name, const_value=value, shape=ir.Shape([]))
-                off.type = ir.TensorType(ir.DataType.FLOAT)
-                model.graph.initializers.add(off)
-                node.replace_input_with(0, off)
+            if node.op_type == self.breaks and not hidden:
+                node.op_type = _INSTEAD[node.op_type]
         artifact = super().emit(model, directory, request)
         adds = sum(node.op_type == "Add" for node in model.graph)
         return Artifact(artifact.main, artifact.precision, artifact.requires, data={"adds": adds})
