@@ -21,6 +21,7 @@ from irconv.errors import UnsupportedError
 from irconv.frontends.base import Imported
 from irconv.graph.snapshot import snapshot
 from irconv.importing import import_model
+from irconv.measuring.observer import MeasureObserver
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
 from irconv.passes.pipelines import (
@@ -204,7 +205,8 @@ class Build:
     def optimize_for(self, backend: Backend) -> Fitted:
         """Run what the level adds for the target on a copy of the model.
 
-        What a pass did is kept only if the outputs stay within what its effect allows.
+        What a pass did is kept only if the outputs stay within what its effect allows and, with
+        ``measure``, only if it pays on the target.
         """
         options = self.options
         passes = target_pipeline(self.registry, backend, options.level, options.passes)
@@ -217,6 +219,8 @@ class Build:
             inside = options.verify_each
             verify = VerifyObserver(self.open_reference, self.samples, inside=inside)
             observers += [accuracy, verify]
+        if self.samples and options.measure:
+            observers.append(self._measure(backend))
         manager = PassManager(
             passes, strict=options.strict, observers=[*observers, *self._observers]
         )
@@ -224,6 +228,17 @@ class Build:
             result = manager.run(model, self.context(backend))
         specs = [str(pass_) for pass_ in manager.passes]
         return Fitted(result.model, result.records, specs, _added(self.effects, accuracy.effects))
+
+    def _measure(self, backend: Backend) -> MeasureObserver:
+        return MeasureObserver(
+            backend,
+            self.registry,
+            self.context(backend),
+            self.options.limits(backend.name),
+            self.shapes,
+            self.samples[0],
+            self.scratch,
+        )
 
     def legalize(self, backend: Backend, optimized: Fitted) -> Fitted:
         """Fit a target's copy of the model to the target, in place.

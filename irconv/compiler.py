@@ -21,6 +21,7 @@ from irconv.config import CompileOptions
 from irconv.errors import IrconvError, MismatchError, MissingError, UsageError
 from irconv.graph.atomic import publish_directory, staging_directory
 from irconv.graph.interface import input_specs, output_specs
+from irconv.passes.pipelines import HIGHEST_LEVEL
 from irconv.plugins import Registry, load_registry
 from irconv.results import CompileResult, TargetResult
 from irconv.runtime.artifact import ArtifactWorker
@@ -55,6 +56,7 @@ def compile_model(
         BackendError: If the source cannot be run, so that there is nothing to compare with.
     """
     registry = registry or load_registry()
+    _check_measure(options, output)
     backends, skipped = _choose_backends(registry, options)
     with contextlib.ExitStack() as stack:
         build = _Compilation(source, output, options, registry, progress, stack)
@@ -66,6 +68,25 @@ def compile_model(
             build.target(backend, name) for backend, name in zip(backends, names, strict=True)
         ]
         return CompileResult(results, build.records, skipped)
+
+
+def _check_measure(options: CompileOptions, output: Path | None) -> None:
+    """Refuse to measure where nothing would be measured."""
+    if not options.measure:
+        return
+    reason = ""
+    if options.level < HIGHEST_LEVEL:
+        reason = "it is about the passes that a target adds to -O 3"
+    elif options.passes is not None:
+        reason = "--passes replaces the passes that a target adds to -O 3"
+    elif output is None:
+        reason = "a dry run builds nothing"
+    if reason:
+        raise UsageError(
+            f"--measure has nothing to measure: {reason}",
+            where="--measure",
+            hint="use it with -O 3, without --passes and --dry-run",
+        )
 
 
 def _choose_backends(

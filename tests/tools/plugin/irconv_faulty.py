@@ -14,7 +14,7 @@ from irconv.graph.scopes import scopes
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Effect, Pass, PassResult, Refusal
 from irconv.passes.sites import Sites
-from irconv.runtime.base import Feeds, Runner, Value
+from irconv.runtime.base import Feeds, Level, Runner, Value
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class FaultyBackend(OnnxBackend):
         adds: Spec texts of what it adds to -O3.
         breaks: Operator type of the nodes that it takes for others: Sub, Neg, Cos or Sin.
         hides: Get nothing wrong of a model that has more than two outputs.
-        slow: Seconds that each node of operator type Add takes.
+        slow: Operator type of the nodes that take a millisecond each.
+        stands_in: Say that what runs is not the artifact.
     """
 
     name: ClassVar[str] = "faulty"
@@ -105,7 +106,8 @@ class FaultyBackend(OnnxBackend):
     adds: tuple[str, ...] = ()
     breaks: str = ""
     hides: bool = False
-    slow: float = 0.0
+    slow: str = ""
+    stands_in: bool = False
 
     def optimization(self):
         return self.adds
@@ -116,16 +118,18 @@ class FaultyBackend(OnnxBackend):
             if node.op_type == self.breaks and not hidden:
                 node.op_type = _INSTEAD[node.op_type]
         artifact = super().emit(model, directory, request)
-        adds = sum(node.op_type == "Add" for node in model.graph)
-        return Artifact(artifact.main, artifact.precision, artifact.requires, data={"adds": adds})
+        slow = sum(node.op_type == self.slow for node in model.graph)
+        return Artifact(artifact.main, artifact.precision, artifact.requires, data={"slow": slow})
 
     def runner(self, directory: Path, artifact: Artifact) -> Runner:
         runner = super().runner(directory, artifact)
-        return _SlowRunner(runner, self.slow * artifact.data["adds"])
+        level = "graph" if self.stands_in else "artifact"
+        return _SlowRunner(runner, 0.001 * artifact.data["slow"], level)
 
 
 class _SlowRunner(Runner):
-    def __init__(self, inner: Runner, seconds: float) -> None:
+    def __init__(self, inner: Runner, seconds: float, level: Level) -> None:
+        self.level = level
         self.inner = inner
         self.seconds = seconds
 
