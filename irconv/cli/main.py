@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a bundle on inputs from files.",
     "inspect": "Say what a model or a bundle is, executing nothing in it.",
     "optimize": "Run the pass pipeline alone, from ONNX to ONNX.",
+    "bisect": "Find which pass, rewrite and tensor broke an output.",
     "explain": "Say where a pass fired in a model, and why not elsewhere.",
     "golden": "Record, check and compare golden files for your own CI.",
     "passes": "List the passes, their options and what they do to the numbers.",

@@ -27,7 +27,14 @@ from irconv.graph.walk import node_count
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal, Site
 from irconv.passes.order import order_passes
 
-__all__ = ["Observer", "PassManager", "PassRecord", "PassViolation", "PipelineResult"]
+__all__ = [
+    "Observer",
+    "PassDeclined",
+    "PassManager",
+    "PassRecord",
+    "PassViolation",
+    "PipelineResult",
+]
 
 
 _OWN = "irconv."
@@ -36,6 +43,13 @@ _OWN = "irconv."
 
 class PassViolation(Exception):  # noqa: N818 - an event to be handled, named for what it is
     """A pass broke its contract; an observer raises it to have the pass rolled back."""
+
+
+class PassDeclined(Exception):  # noqa: N818 - an event to be handled, named for what it is
+    """A pass kept its contract and is not wanted all the same; an observer raises it.
+
+    The pass is rolled back without an error, in strict mode too; the observer's details say why.
+    """
 
 
 @dataclass
@@ -87,7 +101,7 @@ class PassRecord:
 
 
 class Observer(Protocol):
-    """Called before and after each pass; may add to the record or raise PassViolation."""
+    """Called around each pass; may add to the record, or raise PassViolation or PassDeclined."""
 
     def before(self, pass_: Pass, model: ir.Model) -> None:
         """Called before ``pass_`` runs."""
@@ -251,6 +265,9 @@ class PassManager:
                 observer.after(pass_, state.model, record)
         except IrconvError:
             raise
+        except PassDeclined:
+            self._take_back(record, state)
+            return record
         except Exception as error:
             record.seconds = record.seconds or time.perf_counter() - start
             self._roll_back(record, state, error)
@@ -273,12 +290,16 @@ class PassManager:
 
     def _roll_back(self, record: PassRecord, state: _State, error: Exception) -> None:
         record.error = f"{type(error).__name__}: {error}"
-        record.modified, record.sites = False, ()
-        record.nodes_after = record.nodes_before
         if self.strict:
             raise BackendError(
                 f"pass {record.spec!r} broke its contract: {record.error}",
                 where=f"pass {record.name}",
                 hint="leave --strict out to go on without it, and report this to its author",
             ) from error
+        self._take_back(record, state)
+
+    @staticmethod
+    def _take_back(record: PassRecord, state: _State) -> None:
+        record.modified, record.sites = False, ()
+        record.nodes_after = record.nodes_before
         state.roll_back()
