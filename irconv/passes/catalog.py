@@ -32,7 +32,8 @@ from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
-from irconv.passes.fuse_pad import FusePad
+from irconv.passes.fold_layouts import FoldLayouts
+from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -69,12 +70,13 @@ PASSES: tuple[type[Pass], ...] = (
     LiftConstants,
     EliminateIdentity,
     FoldConstants,
+    FoldLayouts,
     EliminateNoOp,
     FoldShapes,
     MergeReshapes,
     MergeConcats,
     CancelTransposes,
-    FusePad,
+    FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,
     FoldScales,

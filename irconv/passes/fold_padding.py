@@ -1,4 +1,4 @@
-"""Fusion of zero padding into the convolution or average pooling after it.
+"""Folding of zero padding into the convolution or average pooling after it.
 
 Conv, and AveragePool that counts padding, read zeros where their window leaves the input (ONNX
 operator specifications), so zeros in a border of the input may as well be padding: the pads add
@@ -18,14 +18,14 @@ from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
-__all__ = ["FusePad"]
+__all__ = ["FoldPadding"]
 
 _READERS = frozenset({"AveragePool", "Conv", "ConvInteger"})
 _COUNTS_PADDING = 7
 
 
 @dataclass(frozen=True)
-class FusePad(Pass):
+class FoldPadding(Pass):
     """Let a Conv, or an AveragePool that counts its padding, pad with zeros by itself.
 
     Before::
@@ -47,7 +47,7 @@ class FusePad(Pass):
         }
     """
 
-    name: ClassVar[str] = "fuse-pad"
+    name: ClassVar[str] = "fold-padding"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "cancel-transposes")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
