@@ -44,6 +44,8 @@ from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
+from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 
 __all__ = ["PASSES"]
 
@@ -74,7 +76,9 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     FoldShapes,
     MergeReshapes,
+    SinkReshapes,
     MergeConcats,
+    UnflattenMatmuls,
     CancelTransposes,
     FoldPadding,
     MergeArithmetic,
