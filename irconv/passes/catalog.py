@@ -20,6 +20,7 @@ from irconv.passes.decompose.signal import DecomposeSignal
 from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.drop_default_inputs import DropDefaultInputs
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
@@ -74,6 +75,7 @@ PASSES: tuple[type[Pass], ...] = (
     FoldConstants,
     FoldLayouts,
     EliminateNoOp,
+    DropDefaultInputs,
     FoldShapes,
     MergeReshapes,
     SinkReshapes,
