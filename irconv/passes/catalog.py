@@ -42,6 +42,7 @@ from irconv.passes.merge_arithmetic import MergeArithmetic
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
+from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -80,6 +81,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeReshapes,
     SinkReshapes,
     MergeConcats,
+    MergeSlices,
     UnflattenMatmuls,
     CancelTransposes,
     FoldPadding,
