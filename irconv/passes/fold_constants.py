@@ -15,7 +15,6 @@ from irconv.graph.edit import Editor, detach
 from irconv.graph.evaluate import EXACT, ROUNDED, EvaluationError, evaluate, predict
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.static_dims import StaticDims, known_items
-from irconv.graph.views import view_of_constant
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
@@ -34,10 +33,9 @@ class FoldConstants(Pass):
 
     Shapes, sizes and single dims that are static fold too, even where the batch is dynamic.
     The size of a result is inferred before anything is computed, so that a small model cannot
-    grow large; a large weight that is only transposed or reshaped, for this one reader, becomes
-    a view of its own bytes. Evaluation is by ONNX's reference implementation, which raises
-    where a kernel would kill the process. Random nodes, control flow, custom operators, calls of
-    local functions and (de)quantization never fold.
+    grow large. Evaluation is by ONNX's reference implementation, which raises where a kernel
+    would kill the process. Random nodes, control flow, custom operators, calls of local
+    functions and (de)quantization never fold.
 
     Attributes:
         max_bytes: The most bytes of one result; all results together may take the context's
@@ -156,10 +154,6 @@ class _Folder:
         if floats and node.op_type in ROUNDED and not self._options.rounding:
             raise EvaluationError("runtimes round it differently (see the option rounding)")
         read = sum(tensor.nbytes for tensor in tensors if tensor is not None)
-        if read > self._options.max_bytes:
-            view = view_of_constant(node, lambda: predict(node, tensors, scope.opsets))
-            if view is not None:
-                return {node.outputs[0].name or "": view}
         if read > _READ_FACTOR * self._options.max_bytes:
             raise EvaluationError(f"it reads {read} bytes of constants")
         prediction = predict(node, tensors, scope.opsets)
@@ -189,10 +183,9 @@ class _Folder:
                 graph.insert_before(node, constant)
             else:
                 value.const_value = tensor
+                value.meta[_FOLDED] = tensor.nbytes
                 graph.register_initializer(value)
-                if tensor.nbytes <= self._options.max_bytes:
-                    value.meta[_FOLDED] = tensor.nbytes
-                    self.bytes += tensor.nbytes
+                self.bytes += tensor.nbytes
             self._editor.redirect(output, value)
         inputs = list(node.inputs)
         detach(node)

@@ -33,6 +33,7 @@ __all__ = ["FoldScales"]
 
 _OLDEST_OPSET = 7
 _SMALL_BYTES = 1 << 16
+_SUFFIX = "_scaled"
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _fold(
         value = edit.node.inputs[edit.index]
         assert value is not None
         old.append(value)
-        name = names.fresh(f"{value.name}_scaled")
+        name = names.fresh((value.name or "").removesuffix(_SUFFIX) + _SUFFIX)
         new = add_constant(edit.node, name, _tensor(value, edit), is_function=scope.is_function)
         edit.node.replace_input_with(edit.index, new)
     data = next(value for value in node.inputs if not is_constant(value))

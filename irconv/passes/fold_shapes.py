@@ -66,7 +66,7 @@ class FoldShapes(Pass):
         <ir_version: 10, opset_import: ["" : 14]>
         example (float[N, S, 8] x) => (float[N, S, 2, 4] y)
         <int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, int64[2] heads = {2, -1},
-         int64[4] y_shape = {0, 0, 2, -1}, int64[3] whole, int64 batch, int64 length,
+         int64[4] y_shape = {0, 0, 2, 4}, int64[3] whole, int64 batch, int64 length,
          int64[1] first, int64[1] second, int64[4] target> {
             whole = Shape(x)
             batch = Gather(whole, zero)
@@ -237,7 +237,8 @@ class _Folder:
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
             return
-        found = _constant_target(dims, target, node.attributes.get_int("allowzero", 0) == 1)
+        known = self.sizes.dims(node.outputs[0])
+        found = _constant_target(dims, target, known, node.attributes.get_int("allowzero", 0) == 1)
         if isinstance(found, str):
             self.refusals.append(Refusal(node.name or "", node.op_type, found))
             return
@@ -271,10 +272,23 @@ def _takes_whole(node: ir.Node) -> bool:
     return steps is not None and set(steps) <= {1}
 
 
-def _constant_target(dims: Dims, target: Items, allow_zero: bool) -> list[int] | str:
-    """Return the target of a Reshape as numbers, or why there is none."""
+def _constant_target(
+    dims: Dims, target: Items, known: Dims | None, allow_zero: bool
+) -> list[int] | str:
+    """Return the target of a Reshape as numbers, or why there is none.
+
+    Args:
+        dims: Dims of the input.
+        target: What is known of the target's items.
+        known: Dims of the result, which tell what a -1 of the target stands for.
+        allow_zero: Whether a 0 in the target is a true 0.
+    """
     numbers: list[int] = []
     for axis, item in enumerate(target.values):
+        size = None if known is None else known[axis]
+        if item == -1 and isinstance(size, int) and size > 0:
+            numbers.append(size)
+            continue
         if isinstance(item, int):
             if item == 0 and allow_zero:
                 return "an item of its target is a true 0"

@@ -1,4 +1,4 @@
-"""Fusion of padding into the convolution or pooling after it.
+"""Folding of padding into the convolution or pooling after it.
 
 Conv, and AveragePool that counts padding, read zeros where their window leaves the input, and
 MaxPool reads minus infinity (ONNX operator specifications), so a border of these may as well be
@@ -19,14 +19,14 @@ from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
-__all__ = ["FusePad"]
+__all__ = ["FoldPadding"]
 
 _READERS = frozenset({"AveragePool", "Conv", "ConvInteger", "MaxPool"})
 _COUNTS_PADDING = 7
 
 
 @dataclass(frozen=True)
-class FusePad(Pass):
+class FoldPadding(Pass):
     """Let a Conv or a pooling pad by itself with what Pad put around its input.
 
     Before::
@@ -48,7 +48,7 @@ class FusePad(Pass):
         }
     """
 
-    name: ClassVar[str] = "fuse-pad"
+    name: ClassVar[str] = "fold-padding"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "cancel-transposes")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
