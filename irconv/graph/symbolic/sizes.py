@@ -162,7 +162,7 @@ def _inferred_dims(
         found = onnx.shape_inference.infer_node_outputs(
             schema, ir.to_proto(node), types, data, ir_version=_IR_VERSION
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
+    except _NOT_INFERRED:
         return [None] * len(node.outputs)
     return [_read(found.get(value.name or "")) for value in node.outputs]
 
@@ -201,5 +201,11 @@ class _Names:
         return self._expressions.get(named) or unknown_size()
 
 
+_NOT_INFERRED = (
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    RuntimeError,
+)
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _IR_VERSION = 10
