@@ -353,8 +353,7 @@ def write_v1(folder):
 def write_keras(folder):
     for make in (
         cnn, block, words, lstm, gru, gru_before, bidirectional, bigru, stacked, shifted,
-        sequential,
-        subclassed, odd,
+        sequential, subclassed, odd,
     ):  # fmt: skip
         make().save(folder / f"{make.__name__}.keras")
     cnn().save(folder / "cnn.h5")
