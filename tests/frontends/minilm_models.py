@@ -53,8 +53,10 @@ def main(folder: Path) -> None:
     traced = torch.jit.trace(module, (ids, mask))
     traced.save(folder / "traced.pt")
     torch.jit.freeze(traced).save(folder / "frozen.pt")
-    names = {"input_names": [*shapes], "output_names": ["output"]}
-    torch.onnx.export(program, (), folder / "minilm.onnx", external_data=False, **names)
+    torch.onnx.export(
+        module, (ids, mask), folder / "minilm.onnx", dynamo=True, external_data=False,
+        input_names=[*shapes], output_names=["output"], dynamic_shapes=shapes,
+    )  # fmt: skip
     torch.save(module.state_dict(), folder / "weights.pt")
     shutil.copy(FILES / "model.safetensors", folder / "weights.safetensors")
     write_sentences(module, folder / "sentences.npz")
