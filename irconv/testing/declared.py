@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from irconv.backends.base import Abilities, Availability, Backend
 from irconv.errors import Diagnostic, IrconvError
+from irconv.passes.order import order_passes
 from irconv.plugins import load_registry
 from irconv.runtime.values import numpy_dtype
 from irconv.spec import Configurable, Spec, parse_spec
@@ -63,6 +65,7 @@ start = time.perf_counter()
 backend.available()
 seconds = time.perf_counter() - start
 backend.abilities()
+backend.optimization()
 backend.legalization()
 print(json.dumps({
     "seconds": seconds,
@@ -88,7 +91,11 @@ def check_declarations(backend: Backend, report: ConformanceReport) -> None:
         availability_problems(backend.available()),
     )
     report.record("abilities() are typed and plausible", _abilities(backend))
-    report.record("legalization() names known passes", _legalization(backend))
+    report.record(
+        "optimization() names known passes",
+        _names_known_passes(backend.optimization()),
+    )
+    report.record("legalization() names known passes", _names_known_passes(backend.legalization()))
     report.record(
         "check() lists every unsupported node, in bodies and functions too, with a reason "
         "and a way out",
@@ -184,14 +191,19 @@ def _abilities(backend: Backend) -> list[str]:
     return problems
 
 
-def _legalization(backend: Backend) -> list[str]:
+def _names_known_passes(specs: Sequence[str]) -> list[str]:
     registry = load_registry()
     problems = []
-    for spec in backend.legalization():
+    passes = []
+    for spec in specs:
         try:
-            registry.build_pass(spec)
+            passes.append(registry.build_pass(spec))
         except IrconvError as error:
             problems.append(f"{spec!r}: {error.what}")
+    try:
+        order_passes(passes)
+    except IrconvError as error:
+        problems.append(error.what)
     return problems
 
 
