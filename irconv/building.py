@@ -173,7 +173,7 @@ class Build:
         observers: list[Observer] = []
         accuracy = AccuracyObserver(self.open_reference, self.samples)
         if self.samples:
-            observers.append(accuracy)
+            observers += _needed(accuracy, self.pipeline)
             if options.verify_each:
                 observers.append(VerifyObserver(self.open_reference, self.samples, inside=True))
             elif options.level == HIGHEST_LEVEL:
@@ -186,6 +186,7 @@ class Build:
             strict=options.strict,
             max_rounds=MAX_ROUNDS,
             observers=[*observers, *self._observers],
+            check="end",
         )
         with self.timed("passes", f"optimizing ({len(self.pipeline)} passes)"):
             result = manager.run(self.model, self.context())
@@ -250,8 +251,10 @@ class Build:
         with self.timed("legalize", f"{backend.name}: fitting the graph to the target"):
             passes = build_pipeline(self.registry, backend.legalization())
             accuracy = AccuracyObserver(self.open_reference, self.samples)
-            own: list[Observer] = [accuracy] if self.samples else []
-            manager = PassManager(passes, strict=True, observers=[*own, *self._observers])
+            own = _needed(accuracy, passes) if self.samples else []
+            manager = PassManager(
+                passes, strict=True, observers=[*own, *self._observers], check="end"
+            )
             result = manager.run(optimized.model, self.context(backend))
             diagnostics = backend.check(result.model, self.shapes)
         if diagnostics:
@@ -271,6 +274,11 @@ class Build:
                 self.original, self.golden, precision, self.open_reference
             )
         return self._tolerances[precision]
+
+
+def _needed(accuracy: AccuracyObserver, passes: Sequence[Pass]) -> list[Observer]:
+    """Return the observer where it has something to measure."""
+    return [accuracy] if any(pass_.effect == "lossy" for pass_ in passes) else []
 
 
 def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:

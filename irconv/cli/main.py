@@ -13,6 +13,7 @@ import sys
 import click
 
 from irconv import __version__
+from irconv.cli.deferred_imports import defer_imports
 from irconv.errors import ExitCode, IrconvError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -114,6 +115,7 @@ def main() -> None:
     Imports and graphs make many objects and little garbage, so the collector runs rarely.
     """
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    defer_imports()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -42,12 +42,26 @@ _CLEAN_UP_LAST = (
 )
 _REWRITES = (
     "infer-shapes",
+    "lift-constants",
     "eliminate-identity",
     "fold-constants{rounding=true}",
     "eliminate-no-op{signed_zeros=false}",
+    "fold-layouts",
     "fold-shapes",
+    "drop-default-inputs",
+    "merge-reshapes",
+    "merge-slices",
+    "merge-concats",
+    "unflatten-matmuls",
+    "sink-reshapes",
     "cancel-transposes",
+    "fold-padding",
+    "merge-arithmetic",
     "fuse-conv-batchnorm",
+    "fold-scales",
+    "fold-biases",
+    "merge-parallel-matmuls",
+    "fuse-gemm",
 )
 _FUSIONS: tuple[str, ...] = ()
 """What ``-O3`` adds for every target; each is kept only where it proves itself."""

@@ -22,7 +22,7 @@ from irconv.passes.layout.permutation import (
     is_identity,
 )
 
-__all__ = ["RULES", "Rule", "form_of", "rank_of"]
+__all__ = ["RULES", "Rule", "form_of", "rank_of", "rules_of_opset"]
 
 Rule = Callable[[ir.Node, Permutation, int], Form | None]
 """Takes a node, an order, and the index of the input held in it; -1 for the first output."""
@@ -47,6 +47,17 @@ _REDUCTIONS = frozenset(
 )  # fmt: skip
 _GLOBAL = {"GlobalAveragePool": "ReduceMean", "GlobalMaxPool": "ReduceMax"}
 _CHANNEL = 1
+_AXES_ARE_INPUTS = 18
+
+
+def rules_of_opset(opset: int) -> Mapping[str, Rule]:
+    """Return the rules that hold in an opset.
+
+    Another order of a global pooling is a reduction with axes as an input, which came with 18.
+    """
+    if opset >= _AXES_ARE_INPUTS:
+        return RULES
+    return {operator: rule for operator, rule in RULES.items() if operator not in _GLOBAL}
 
 
 def rank_of(value: ir.Value | None) -> int | None:
@@ -196,6 +207,8 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
     if attribute is not None:
         attributes = {"axes": ir.AttrInt64s("axes", moved)}
         return Form((order,), (outputs,), node.op_type, attributes=attributes)
+    if len(node.inputs) < 2 or node.inputs[1] is None:
+        return Form((order,), (outputs,), node.op_type)
     constants = {1: np.array(moved, np.int64)}
     return Form((order, None), (outputs,), node.op_type, constants=constants)
 
