@@ -137,6 +137,8 @@ def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
             [_row(target) for target in result.targets],
         )
     for target in result.targets:
+        for line in _rolled_back(target, len(result.passes)):
+            click.echo(f"warning: {target.target}: {line}", err=True)
         for line in _measured(target) if measure else ():
             click.echo(f"measured: {target.target}: {line}", err=True)
         for note in _notes(target):
@@ -144,6 +146,16 @@ def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
         if target.error is not None:
             click.secho("error: ", fg="red", bold=True, err=True, nl=False)
             click.echo(str(target.error), err=True)
+
+
+def _rolled_back(target: TargetResult, shared: int) -> list[str]:
+    """Return one line for each pass of the target itself that was rolled back."""
+    records = [] if target.manifest is None else target.manifest["passes"][shared:]
+    return [
+        f"pass {record['spec']} was rolled back: {record['error']}"
+        for record in records
+        if record.get("error")
+    ]
 
 
 def _measured(target: TargetResult) -> list[str]:

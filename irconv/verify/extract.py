@@ -24,7 +24,8 @@ def extract(model: ir.Model, names: Iterable[str]) -> ir.Model:
         KeyError: If the main graph has no value of a name.
     """
     part = snapshot(model)
-    values = {value.name: value for value in part.graph.inputs}
+    values = {value.name: value for value in part.graph.initializers.values()}
+    values |= {value.name: value for value in part.graph.inputs}
     values |= {value.name: value for node in part.graph for value in node.outputs}
     part.graph.outputs[:] = [values[name] for name in names]
     EliminateDeadCode().run(part, PassContext())

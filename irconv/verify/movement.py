@@ -28,7 +28,7 @@ from irconv.verify.noise import UNIT_ROUNDOFF
 from irconv.verify.precision import model_precision
 from irconv.verify.tolerance import MARGIN, derive_tolerances, named_sizes
 
-__all__ = ["Movement", "first_movement"]
+__all__ = ["Movement", "first_movement", "movement_limits"]
 
 _BUDGET_BYTES = 128 << 20
 """Bytes of values, over all samples, that are compared at a time."""
@@ -102,7 +102,7 @@ def first_movement(
             for name, metrics in compared.items()
             if not metrics.equal and not metrics.problem
         }
-        limits = {} if exact else _limits(before, moved, was, samples, open_reference)
+        limits = {} if exact else movement_limits(before, moved, was, samples, open_reference)
         for value in batch:
             metrics = moved.get(value.name or "")
             limit = limits.get(value.name or "", 0.0)
@@ -157,14 +157,25 @@ def _run(
         return [runner.run(feeds) for feeds in samples]
 
 
-def _limits(
+def movement_limits(
     before: ir.Model,
     moved: Mapping[str, OutputMetrics],
     was: Sequence[Mapping[str, Value]],
     samples: Sequence[Feeds],
     open_reference: OpenReference,
 ) -> dict[str, float]:
-    """Return how far each moved value may be off."""
+    """Return how far each of some values of a model may move by rounding alone.
+
+    Args:
+        before: The model that the values are of.
+        moved: How far each of them did move, by name.
+        was: What they were, for each sample.
+        samples: What the model was run on.
+        open_reference: Opens a model in the reference runtime, without its optimizations.
+
+    Raises:
+        IrconvError: If a part of the model does not run.
+    """
     precision = model_precision(before)
     roundoff = UNIT_ROUNDOFF[precision]
     limits = {

@@ -14,11 +14,8 @@ from irconv.graph.snapshot import snapshot
 from irconv.passes.base import Pass
 from irconv.passes.manager import PassRecord, PassViolation
 from irconv.runtime.base import Feeds, Runner, Value
-from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, compare_outputs
-from irconv.verify.movement import Movement, first_movement
-from irconv.verify.precision import model_precision
-from irconv.verify.tolerance import derive_tolerances
+from irconv.verify.movement import Movement, first_movement, movement_limits
 
 __all__ = ["AccuracyObserver", "DumpObserver", "VerifyObserver"]
 
@@ -169,7 +166,12 @@ class VerifyObserver:
     def _moved_output(self, pass_: Pass, compared: Mapping[str, OutputMetrics]) -> str:
         """Return which output moved further than it may, and how far; empty where none did."""
         changed = {name: metrics for name, metrics in compared.items() if not metrics.equal}
-        allowed = self._allowed() if changed and pass_.effect == "real-arithmetic" else {}
+        allowed = {}
+        if changed and pass_.effect == "real-arithmetic":
+            assert self._model is not None, "before() ran"
+            allowed = movement_limits(
+                self._model, changed, self._before, self._samples, self._open_reference
+            )
         for name, metrics in changed.items():
             limit = allowed.get(name, 0.0)
             if metrics.problem:
@@ -196,14 +198,6 @@ class VerifyObserver:
 
     def _verifies(self, pass_: Pass) -> bool:
         return pass_.effect != "lossy" and (self._only is None or pass_.name in self._only)
-
-    def _allowed(self) -> dict[str, float]:
-        if self._model is None:
-            return {}
-        golden = Golden(self._samples, self._before, "data", None, {})
-        precision = model_precision(self._model)
-        tolerances = derive_tolerances(self._model, golden, precision, self._open_reference)
-        return {name: tolerance.value for name, tolerance in tolerances.items()}
 
 
 class DumpObserver:
