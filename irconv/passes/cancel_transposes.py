@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CancelTransposes"]
 
 _OLDEST = 13
+_AXES_ARE_INPUTS = 18
 _SWEEPS = 4
 
 
@@ -69,10 +70,12 @@ class CancelTransposes(Pass):
         from irconv.passes.layout.candidates import grow
         from irconv.passes.layout.choice import choose, count_transposes
         from irconv.passes.layout.rewrite import Rewriter
-        from irconv.passes.layout.rules import RULES
+        from irconv.passes.layout.rules import RULES, RULES_BEFORE_18
 
         del context
-        if model.graph.opset_imports.get("", 0) < _OLDEST:
+        opset = model.graph.opset_imports.get("", 0)
+        rules = RULES if opset >= _AXES_ARE_INPUTS else RULES_BEFORE_18
+        if opset < _OLDEST:
             return PassResult(False, {"needs-opset": _OLDEST})
         cancelled = 0
         for _ in range(_SWEEPS):
@@ -80,7 +83,7 @@ class CancelTransposes(Pass):
             seeds = list(_seeds(graphs))
             if not seeds:
                 break
-            forms: dict[ir.Node, Form] = choose(grow({}, seeds, RULES), {}, graphs)
+            forms: dict[ir.Node, Form] = choose(grow({}, seeds, rules), {}, graphs)
             saved = len(seeds) // 2 - count_transposes(forms, graphs)
             if saved <= 0:
                 break
