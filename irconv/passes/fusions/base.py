@@ -30,6 +30,8 @@ from irconv.passes.fusions.pattern import rank, scalar
 
 __all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
 
+_SHAPED = frozenset({"Expand", "Reshape", "Squeeze", "Unsqueeze"})
+"""Operators whose inputs after the first say only of which shape the result is."""
 _OVERRIDE = "the model defines operators of the default domain itself"
 
 
@@ -117,7 +119,7 @@ class Fused:
 def region(fused: Fused) -> list[ir.Node]:
     """Return the nodes between the inputs of the new node and the values that it replaces.
 
-    Constants do not belong to it.
+    Constants do not belong to it, nor does what only tells a node of which shape its result is.
     """
     bounds = set(_values(fused.inputs))
     bounds.update(fused.spared)
@@ -131,7 +133,7 @@ def region(fused: Fused) -> list[ir.Node]:
         found[node] = None
         stack += [
             value
-            for value in reversed(node.inputs)
+            for value in reversed(node.inputs[:1] if node.op_type in _SHAPED else node.inputs)
             if value is not None and value not in bounds and not is_constant(value)
         ]
     return list(found)
