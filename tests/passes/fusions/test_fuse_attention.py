@@ -117,7 +117,9 @@ def written(shape: Shape) -> str:
             text.outputs.append(f"float[{batch}, {shape.shared}, {whole}, {size}] all_{name}")
         key, value = "all_k", "all_v"
     if shape.heads != shape.shared:
-        key, value = (repeated(text, name, shape, part) for name, part in (("k", key), ("v", value)))
+        key, value = (
+            repeated(text, name, shape, part) for name, part in (("k", key), ("v", value))
+        )
     scores = scored(text, shape, query, key)
     scores = masked(text, shape, scores, batch, queries, whole if shape.past else keys)
     p = text.node("p", f"Softmax <axis = -1> ({scores})")
@@ -149,12 +151,13 @@ def repeated(text: Text, name: str, shape: Shape, part: str) -> str:
 
 
 def scored(text: Text, shape: Shape, query: str, key: str) -> str:
-    turned = text.node("kt", f"Transpose <perm = [0, 1, 3, 2]> ({key})")
+    turned = text.node("turned_key", f"Transpose <perm = [0, 1, 3, 2]> ({key})")
     number = math.sqrt(shape.size)
     if shape.scale == "split":
         root = text.constant("root", "float", number**-0.5)
-        query, turned = text.node("qs", f"Mul ({query}, {root})"), text.node(
-            "ks", f"Mul ({root}, {turned})"
+        query, turned = (
+            text.node("qs", f"Mul ({query}, {root})"),
+            text.node("ks", f"Mul ({root}, {turned})"),
         )
     scores = text.node("product", f"MatMul ({query}, {turned})")
     if shape.scale == "div":
