@@ -44,6 +44,11 @@ from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
+from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
+from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
+from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_swish import LowerSwish
+from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -89,6 +94,11 @@ PASSES: tuple[type[Pass], ...] = (
     FuseHardSwish,
     FuseHardSigmoid,
     FuseSoftmax,
+    FuseConvActivation,
+    FuseMatmulTranspose,
+    FuseGeluBias,
+    LowerSwish,
+    SeparateResidualSum,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,
