@@ -48,6 +48,7 @@ from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
+from irconv.passes.onnxruntime.pack_attention import PackAttention
 from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
@@ -96,6 +97,7 @@ PASSES: tuple[type[Pass], ...] = (
     FuseSoftmax,
     FuseConvActivation,
     FuseMatmulTranspose,
+    PackAttention,
     FuseGeluBias,
     LowerSwish,
     SeparateResidualSum,

@@ -121,7 +121,9 @@ class Sizes:
             if value is None:
                 continue
             dtype = self.dtype(value)
-            if dtype is None or (value.type is not None and not isinstance(value.type, ir.TensorType)):
+            if dtype is None or (
+                value.type is not None and not isinstance(value.type, ir.TensorType)
+            ):
                 return None, data
             name = value.name or ""
             types[name] = names.type_of(dtype, self.dims(value))

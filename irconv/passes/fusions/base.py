@@ -25,8 +25,8 @@ from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
-from irconv.passes.sites import Sites
 from irconv.passes.fusions.pattern import rank, scalar
+from irconv.passes.sites import Sites
 
 __all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
 
@@ -58,8 +58,8 @@ class Made:
         return _values(self.inputs)
 
 
-Item = ir.Value | npt.NDArray[Any] | Made | None
-"""An input of a new node: a value, an array that becomes a constant, a new node, or none."""
+Item = ir.Value | npt.NDArray[Any] | ir.LazyTensor | Made | None
+"""An input of a new node: a value, what becomes a constant, a new node, or none."""
 
 
 def _values(items: Sequence[Item]) -> list[ir.Value]:
@@ -78,8 +78,8 @@ class Fused:
 
     Attributes:
         op_type: Operator.
-        inputs: Its inputs; an array becomes a new constant, :class:`Made` a node in front of it,
-            None is an absent input.
+        inputs: Its inputs; an array or tensor becomes a new constant, :class:`Made` a node in
+            front of it, None is an absent input.
         outputs: The values that its outputs replace, in order; None for an output that is not
             wanted. They keep their names, types and shapes.
         attributes: Its attributes; one that is None is left out.
@@ -299,10 +299,11 @@ def _operand(
 ) -> ir.Value | None:
     if isinstance(item, Made):
         return _made(item, place, stem, scope, names)
-    if not isinstance(item, np.ndarray):
+    if item is None or isinstance(item, ir.Value):
         return item
     name = names.fresh(f"{stem}_constant")
-    return add_constant(place, name, ir.Tensor(item), is_function=scope.is_function)
+    tensor = ir.Tensor(item) if isinstance(item, np.ndarray) else item
+    return add_constant(place, name, tensor, is_function=scope.is_function)
 
 
 def _made(item: Made, place: ir.Node, stem: str, scope: Scope, names: NameAllocator) -> ir.Value:
