@@ -47,6 +47,7 @@ from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
 from irconv.passes.onnxruntime.pack_attention import PackAttention
 from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
@@ -97,6 +98,7 @@ PASSES: tuple[type[Pass], ...] = (
     FuseSoftmax,
     FuseConvActivation,
     FuseMatmulTranspose,
+    LowerLongAttention,
     PackAttention,
     FuseGeluBias,
     LowerSwish,

@@ -90,7 +90,7 @@ class PackAttention(Fusion):
     """
 
     name: ClassVar[str] = "pack-attention"
-    after: ClassVar[tuple[str, ...]] = (*Fusion.after, "fuse-attention")
+    after: ClassVar[tuple[str, ...]] = (*Fusion.after, "fuse-attention", "lower-long-attention")
     anchors: ClassVar[frozenset[str]] = frozenset({"Attention"})
 
     def matcher(self, model: ir.Model) -> Matcher:
