@@ -170,7 +170,8 @@ def _product(value: ir.Value) -> _Projection | None:
     tensor = constant_tensor(weight if turn is None else operand(turn, 0))
     if source is None or weight is None or tensor is None or len(tensor.shape) != 2:
         return None
-    if len(weight.uses()) > 1 or (turn is not None and len(turn.inputs[0].uses()) > 1):
+    stored = weight if turn is None else operand(turn, 0)
+    if len(weight.uses()) > 1 or (stored is not None and len(stored.uses()) > 1):
         raise Keep(f"the weight {weight.name!r} has other readers and would be stored twice")
     if constant_tensor(source) is not None:
         return None
