@@ -54,11 +54,14 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         dims = sizes.dims(data) or dims
         spared.append(data)
     before = merged_heads(Operand(data, dims), sizes)
-    measured = data if before is None else before.source
-    tables = [_table(value, turn, measured, sizes) for value in (turn.cos, turn.sin)]
+    together = None if before is None else before.source
     split = made_by(data, "Transpose")
     shape = None if split is None else made_by(operand(split, 0), "Reshape")
-    if before is None or split is None or shape is None:
+    tables = [
+        _table(value, turn, together if isinstance(together, ir.Value) else data, sizes)
+        for value in (turn.cos, turn.sin)
+    ]
+    if shape is None or not isinstance(together, ir.Value):
         items: list[Item] = [data, *tables]
         return Fused(
             "RotaryEmbedding",
@@ -70,7 +73,7 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
             sized=True,
         )
     attributes["num_heads"] = dims[1]
-    made = Made("RotaryEmbedding", [before.source, *tables], attributes, data.dtype)
+    made = Made("RotaryEmbedding", [together, *tables], attributes, data.dtype)
     again = {"allowzero": 1} if int_attribute(shape, "allowzero", 0) else {}
     apart = Made("Reshape", [made, shape.inputs[1]], again, data.dtype)
     return Fused(
