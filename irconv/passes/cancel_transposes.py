@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CancelTransposes"]
 
 _OLDEST = 13
+_AXES_ARE_INPUTS = 18
 _SWEEPS = 4
 
 
@@ -70,13 +71,13 @@ class CancelTransposes(Pass):
         from irconv.passes.layout.candidates import grow
         from irconv.passes.layout.choice import choose, count_transposes
         from irconv.passes.layout.rewrite import Rewriter
-        from irconv.passes.layout.rules import rules_of_opset
+        from irconv.passes.layout.rules import RULES, RULES_BEFORE_18
 
         del context
         opset = model.graph.opset_imports.get("", 0)
+        rules = RULES if opset >= _AXES_ARE_INPUTS else RULES_BEFORE_18
         if opset < _OLDEST:
             return PassResult(False, {"needs-opset": _OLDEST})
-        rules = rules_of_opset(opset)
         cancelled = 0
         for _ in range(_SWEEPS):
             graphs = [model.graph, *nested_graphs(model.graph)]

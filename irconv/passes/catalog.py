@@ -59,7 +59,9 @@ from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
+from irconv.passes.onnxruntime.pack_attention import PackAttention
 from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
@@ -124,6 +126,8 @@ PASSES: tuple[type[Pass], ...] = (
     FuseSoftmax,
     FuseConvActivation,
     FuseMatmulTranspose,
+    LowerLongAttention,
+    PackAttention,
     FuseGeluBias,
     LowerSwish,
     SeparateResidualSum,

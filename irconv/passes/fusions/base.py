@@ -30,6 +30,8 @@ from irconv.passes.sites import Sites
 
 __all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
 
+_SHAPED = frozenset({"Expand", "Reshape", "Squeeze", "Unsqueeze"})
+"""Operators whose inputs after the first say only of which shape the result is."""
 _OVERRIDE = "the model defines operators of the default domain itself"
 
 
@@ -56,8 +58,8 @@ class Made:
         return _values(self.inputs)
 
 
-Item = ir.Value | npt.NDArray[Any] | Made | None
-"""An input of a new node: a value, an array that becomes a constant, a new node, or none."""
+Item = ir.Value | npt.NDArray[Any] | ir.LazyTensor | Made | None
+"""An input of a new node: a value, what becomes a constant, a new node, or none."""
 
 
 def _values(items: Sequence[Item]) -> list[ir.Value]:
@@ -76,8 +78,8 @@ class Fused:
 
     Attributes:
         op_type: Operator.
-        inputs: Its inputs; an array becomes a new constant, :class:`Made` a node in front of it,
-            None is an absent input.
+        inputs: Its inputs; an array or tensor becomes a new constant, :class:`Made` a node in
+            front of it, None is an absent input.
         outputs: The values that its outputs replace, in order; None for an output that is not
             wanted. They keep their names, types and shapes.
         attributes: Its attributes; one that is None is left out.
@@ -117,7 +119,7 @@ class Fused:
 def region(fused: Fused) -> list[ir.Node]:
     """Return the nodes between the inputs of the new node and the values that it replaces.
 
-    Constants do not belong to it.
+    Constants do not belong to it, nor does what only tells a node of which shape its result is.
     """
     bounds = set(_values(fused.inputs))
     bounds.update(fused.spared)
@@ -131,7 +133,7 @@ def region(fused: Fused) -> list[ir.Node]:
         found[node] = None
         stack += [
             value
-            for value in reversed(node.inputs)
+            for value in reversed(node.inputs[:1] if node.op_type in _SHAPED else node.inputs)
             if value is not None and value not in bounds and not is_constant(value)
         ]
     return list(found)
@@ -297,10 +299,11 @@ def _operand(
 ) -> ir.Value | None:
     if isinstance(item, Made):
         return _made(item, place, stem, scope, names)
-    if not isinstance(item, np.ndarray):
+    if item is None or isinstance(item, ir.Value):
         return item
     name = names.fresh(f"{stem}_constant")
-    return add_constant(place, name, ir.Tensor(item), is_function=scope.is_function)
+    tensor = ir.Tensor(item) if isinstance(item, np.ndarray) else item
+    return add_constant(place, name, tensor, is_function=scope.is_function)
 
 
 def _made(item: Made, place: ir.Node, stem: str, scope: Scope, names: NameAllocator) -> ir.Value:

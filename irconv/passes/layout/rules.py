@@ -22,7 +22,7 @@ from irconv.passes.layout.permutation import (
     is_identity,
 )
 
-__all__ = ["RULES", "Rule", "form_of", "rank_of", "rules_of_opset"]
+__all__ = ["RULES", "RULES_BEFORE_18", "Rule", "form_of", "rank_of"]
 
 Rule = Callable[[ir.Node, Permutation, int], Form | None]
 """Takes a node, an order, and the index of the input held in it; -1 for the first output."""
@@ -47,17 +47,6 @@ _REDUCTIONS = frozenset(
 )  # fmt: skip
 _GLOBAL = {"GlobalAveragePool": "ReduceMean", "GlobalMaxPool": "ReduceMax"}
 _CHANNEL = 1
-_AXES_ARE_INPUTS = 18
-
-
-def rules_of_opset(opset: int) -> Mapping[str, Rule]:
-    """Return the rules that hold in an opset.
-
-    Another order of a global pooling is a reduction with axes as an input, which came with 18.
-    """
-    if opset >= _AXES_ARE_INPUTS:
-        return RULES
-    return {operator: rule for operator, rule in RULES.items() if operator not in _GLOBAL}
 
 
 def rank_of(value: ir.Value | None) -> int | None:
@@ -232,6 +221,15 @@ def _global_pool(node: ir.Node, order: Permutation, port: int) -> Form | None:
     return Form((order, None), (order,), _GLOBAL[node.op_type], constants=constants)
 
 
+def _global_pool_by_attribute(node: ir.Node, order: Permutation, port: int) -> Form | None:
+    """Before opset 18 the axes of reductions are an attribute."""
+    form = _global_pool(node, order, port)
+    if form is None:
+        return None
+    axes = ir.AttrInt64s("axes", [int(axis) for axis in form.constants[1]])
+    return Form(form.inputs[:1], form.outputs, form.op_type, attributes={"axes": axes})
+
+
 def _cumulative(node: ir.Node, order: Permutation, port: int) -> Form | None:
     axis = constant_ints(node.inputs[1])
     tensor = constant_tensor(node.inputs[1])
@@ -355,3 +353,10 @@ RULES: Mapping[str, Rule] = {
     "Split": _split,
     "Squeeze": _squeeze,
 }
+"""The rules, by operator of the default domain."""
+
+RULES_BEFORE_18: Mapping[str, Rule] = {
+    **RULES,
+    **dict.fromkeys(_GLOBAL, _global_pool_by_attribute),
+}
+"""The rules for opsets 13 to 17."""

@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
-from irconv.graph.symbolic.dims import Dim, Dims
+from irconv.graph.symbolic.dims import Dims
+from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
+from irconv.passes.fusions.attention.layout import arrangements, permutation
 from irconv.passes.fusions.base import Made
 from irconv.passes.fusions.pattern import int_attribute, made_by, operand, scaled
 
 __all__ = [
     "SPLIT", "Merged", "Operand", "concatenated", "constant_zeros", "heads_apart",
-    "merged_heads", "permutation",
+    "merged_heads",
 ]  # fmt: skip
 
 SPLIT = (0, 2, 1, 3)
@@ -57,14 +60,6 @@ class Operand:
         return self.made or self.value
 
 
-def permutation(node: ir.Node, count: int) -> tuple[int, ...] | None:
-    """Return the order of a Transpose, or None where it is a parameter of a function."""
-    attribute = node.attributes.get("perm")
-    if attribute is None:
-        return tuple(reversed(range(count)))
-    return None if attribute.is_ref() else tuple(attribute.as_ints())
-
-
 def heads_apart(
     value: ir.Value, sizes: Sizes, *, transposed: bool, scalable: bool
 ) -> list[Operand]:
@@ -85,7 +80,34 @@ def heads_apart(
         raise Keep(f"the rank of {value.name!r} is unknown; run infer-shapes first")
     found = list(_forms(value, sizes, transposed=transposed, scalable=scalable))
     found.reverse()
+    if not any(len(form.dims) == 4 for form in found):
+        factor = scaled(value) if scalable else None
+        inner, scale = (value, 1.0) if factor is None else factor
+        found += _rearranged(inner, sizes, scale, transposed=transposed)
     return sorted(found, key=lambda form: -len(form.dims))
+
+
+def _rearranged(
+    value: ir.Value, sizes: Sizes, scale: float, *, transposed: bool
+) -> Iterator[Operand]:
+    """Yield forms of rank 4 that other nodes than usual have brought into the form of a product."""
+    for source, dims, groups in arrangements(value, sizes):
+        if len(dims) != 4 or len(groups) < 3:
+            continue
+        *lead, row, column = groups
+        if transposed:
+            row, column = column, row
+        missing = [axis for axis in range(4) if dims[axis] == 1]
+        pair = sorted({*(axis for group in lead for axis in group), *missing})
+        if len(row) != 1 or len(column) != 1 or len(pair) != 2:
+            continue
+        order = (*(axis for group in lead for axis in group), *row, *column)
+        if missing:
+            order = (*pair, *row, *column)
+        if order == (0, 1, 2, 3):
+            yield Operand(source, dims, scale)
+        else:
+            yield _transposed(source, order, sizes, scale)
 
 
 def _forms(value: ir.Value, sizes: Sizes, *, transposed: bool, scalable: bool) -> Iterator[Operand]:
@@ -147,29 +169,33 @@ class Merged:
         scale: The factor.
     """
 
-    source: ir.Value
-    value: ir.Value
+    source: ir.Value | Made
+    value: ir.Value | Made
     scale: float
 
 
 def merged_heads(form: Operand, sizes: Sizes) -> Merged | None:
-    """Return what an operand of rank 4 was before its heads were taken apart."""
-    if form.made is not None and form.made.attributes.get("perm") == list(SPLIT):
-        split = made_by(form.value, "Reshape")
-    else:
+    """Return what an operand of rank 4 was before its heads were taken apart.
+
+    Where they were apart from the start, behind the sequence, a Reshape puts them together.
+    """
+    apart: ir.Value | None = form.value
+    if form.made is None:
         node = made_by(form.value, "Transpose")
-        if node is None or form.made is not None or permutation(node, 4) != SPLIT:
+        if node is None or permutation(node, 4) != SPLIT:
             return None
-        split = made_by(operand(node, 0), "Reshape")
-    source = None if split is None else operand(split, 0)
-    if split is None or source is None:
+        apart = operand(node, 0)
+    elif form.made.attributes.get("perm") != list(SPLIT):
         return None
     batch, heads, sequence, size = form.stored
-    dims = sizes.dims(source)
-    if dims is None or len(dims) != 3 or dims[:2] != (batch, sequence):
+    if apart is None or not (isinstance(heads, int) and isinstance(size, int)):
         return None
-    if not (isinstance(heads, int) and isinstance(size, int) and dims[2] == heads * size):
-        return None
+    split = made_by(apart, "Reshape")
+    source = None if split is None else operand(split, 0)
+    if source is None or sizes.dims(source) != (batch, sequence, heads * size):
+        target = np.array([0, 0, heads * size], np.int64)
+        made = Made("Reshape", [apart, target], dtype=sizes.dtype(apart))
+        return Merged(made, made, 1.0)
     factor = scaled(source)
     return Merged(source, *((source, 1.0) if factor is None else factor))
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from irconv.graph.scopes import Scope
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
+from irconv.passes.fusions.attention.layout import IN_ORDER, permutation
 from irconv.passes.fusions.attention.mask import Extent, mask_of
 from irconv.passes.fusions.attention.operands import (
     SPLIT,
@@ -18,7 +19,6 @@ from irconv.passes.fusions.attention.operands import (
     constant_zeros,
     heads_apart,
     merged_heads,
-    permutation,
 )
 from irconv.passes.fusions.attention.scores import (
     last_axis,
@@ -78,7 +78,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
     Raises:
         Keep: With the first condition that failed.
     """
-    after = probabilities_of(softmax)
+    after = probabilities_of(softmax, sizes)
     scores = None if after is None else scores_of(softmax, sizes)
     if after is None or scores is None:
         return None
@@ -267,7 +267,10 @@ def _form(
     first, second, third = merged
     if first is None or second is None or third is None or together is None:
         return _Form(items, 4, output, scale=scale)
-    heads = (int(query.dims[1]), int(key.stored[1]))
+    query_heads, key_heads = query.dims[1], key.stored[1]
+    if not isinstance(query_heads, int) or not isinstance(key_heads, int):
+        return _Form(items, 4, output, scale=scale)
+    heads = (query_heads, key_heads)
     scale *= first.scale * second.scale
     items = (first.value, second.value, third.source)
     return _Form(items, 3, *together, heads=heads, scale=scale)
@@ -275,14 +278,13 @@ def _form(
 
 def _apart(output: ir.Value, query: Operand, sizes: Sizes) -> ir.Value:
     """Return the result with batch and heads apart."""
-    dims = sizes.dims(output)
-    if dims is not None and dims[:-1] == query.dims[:-1]:
-        return output
-    split = only_reader(output, "Reshape")
-    apart = None if split is None else sizes.dims(split.outputs[0])
-    if split is None or apart is None or len(apart) != 4 or apart[:3] != query.dims[:3]:
-        raise Keep(f"batch and heads of {output.name!r} are one dim, and not taken apart after it")
-    return split.outputs[0]
+    value = output
+    while (sizes.dims(value) or ())[:-1] != query.dims[:-1]:
+        node = only_reader(value, *IN_ORDER)
+        if node is None:
+            raise Keep(f"batch and heads of {output.name!r} are one dim, and not apart after it")
+        value = node.outputs[0]
+    return value
 
 
 def _together(

@@ -19,6 +19,7 @@ import onnx_ir as ir
 
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
+from irconv.passes.fusions.attention.layout import IN_ORDER
 from irconv.passes.fusions.pattern import (
     int_attribute,
     made_by,
@@ -33,7 +34,6 @@ __all__ = ["MASKED", "Probabilities", "Scores", "Term", "probabilities_of", "sco
 
 MASKED = -1e30
 """At or below, a number decides a softmax as -inf does: no score is of that size."""
-_COPIES = ("Identity", "Cast")
 
 
 @dataclass(frozen=True)
@@ -85,22 +85,24 @@ class Probabilities:
     guarded: bool
 
 
-def probabilities_of(softmax: ir.Node) -> Probabilities | None:
+def probabilities_of(softmax: ir.Node, sizes: Sizes) -> Probabilities | None:
     """Return what becomes of a Softmax, or None where it multiplies nothing.
 
     Raises:
         Keep: If it multiplies something, and is read by something else too.
     """
     value, guarded = softmax.outputs[0], False
+    dims = sizes.dims(value)
     while True:
         product = _product_with_values(value)
         if product is not None:
-            return Probabilities(product, guarded)
+            same = dims is not None and (sizes.dims(value) or ())[-2:] == dims[-2:]
+            return Probabilities(product, guarded) if same else None
         guard = _guard(value)
-        copy = only_reader(value, *_COPIES)
+        copy = only_reader(value, "Cast", *IN_ORDER)
         if guard is not None:
             value, guarded = guard.outputs[0], True
-        elif copy is not None:
+        elif copy is not None and operand(copy, 0) is value:
             value = copy.outputs[0]
         else:
             return None
@@ -150,7 +152,7 @@ def _scores(value: ir.Value, sizes: Sizes) -> Scores | None:
         return None
     if node.op_type == "MatMul":
         return Scores(node)
-    if node.op_type in ("Identity", "Reshape"):
+    if node.op_type in IN_ORDER:
         return _viewed(node, sizes)
     if node.op_type == "Add":
         return _added(value, sizes)
@@ -162,14 +164,18 @@ def _scores(value: ir.Value, sizes: Sizes) -> Scores | None:
 
 
 def _viewed(node: ir.Node, sizes: Sizes) -> Scores | None:
-    """Look through a Reshape that only splits or merges the leading dims."""
-    source = operand(node, 0)
-    if source is None:
-        return None
-    before, after = sizes.dims(source), sizes.dims(node.outputs[0])
-    if before is None or after is None or before[-2:] != after[-2:]:
-        return None
-    return _scores(source, sizes)
+    """Look through nodes that only split or merge the leading dims."""
+    after = sizes.dims(node.outputs[0])
+    step: ir.Node | None = node
+    while step is not None and after is not None:
+        source = operand(step, 0)
+        before = sizes.dims(source)
+        if source is None or before is None:
+            return None
+        if before[-2:] == after[-2:]:
+            return _scores(source, sizes)
+        step = made_by(source, *IN_ORDER)
+    return None
 
 
 def _added(value: ir.Value, sizes: Sizes) -> Scores | None:

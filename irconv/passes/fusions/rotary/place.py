@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
 from irconv.graph.scopes import Scope
-from irconv.graph.symbolic.dims import Dim
+from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.operands import SPLIT, Operand, merged_heads
@@ -54,11 +54,14 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         dims = sizes.dims(data) or dims
         spared.append(data)
     before = merged_heads(Operand(data, dims), sizes)
-    measured = data if before is None else before.source
-    tables = [_table(value, turn, measured, sizes) for value in (turn.cos, turn.sin)]
+    together = None if before is None else before.source
     split = made_by(data, "Transpose")
     shape = None if split is None else made_by(operand(split, 0), "Reshape")
-    if before is None or split is None or shape is None:
+    tables = [
+        _table(value, turn, together if isinstance(together, ir.Value) else data, sizes)
+        for value in (turn.cos, turn.sin)
+    ]
+    if shape is None or not isinstance(together, ir.Value):
         items: list[Item] = [data, *tables]
         return Fused(
             "RotaryEmbedding",
@@ -70,7 +73,7 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
             sized=True,
         )
     attributes["num_heads"] = dims[1]
-    made = Made("RotaryEmbedding", [before.source, *tables], attributes, data.dtype)
+    made = Made("RotaryEmbedding", [together, *tables], attributes, data.dtype)
     again = {"allowzero": 1} if int_attribute(shape, "allowzero", 0) else {}
     apart = Made("Reshape", [made, shape.inputs[1]], again, data.dtype)
     return Fused(
@@ -125,7 +128,7 @@ def _table(value: ir.Value, turn: Turn, measured: ir.Value, sizes: Sizes) -> Ite
     if half is None:
         raise Keep(f"the numbers in {value.name!r} are not known to stand there twice")
     if isinstance(half, np.ndarray):
-        half = half.reshape(*rows[:1], *half.shape[-2:])
+        half = half.reshape(-1, *half.shape[-2:])
     elif without_heads is None and len(shape) == 4:
         half = Made("Squeeze", [half, np.array([1], np.int64)], dtype=value.dtype)
     elif without_heads is None and len(shape) == 2:
