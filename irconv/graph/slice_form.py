@@ -79,7 +79,12 @@ def _split(node: ir.Node, index: int, source: ir.Value) -> Part | None:
 def _slice(node: ir.Node, source: ir.Value, shape: ir.Shape) -> Part | None:
     bounds = [_ints(node, name, index) for index, name in enumerate(_INPUTS, 1)]
     starts, ends, axes, steps = bounds
-    if starts is None or ends is None or _is_computed(node, axes, 3) or _is_computed(node, steps, 4):
+    if (
+        starts is None
+        or ends is None
+        or _is_computed(node, axes, 3)
+        or _is_computed(node, steps, 4)
+    ):
         return None
     axes = tuple(range(len(starts))) if axes is None else axes
     steps = (1,) * len(starts) if steps is None else steps

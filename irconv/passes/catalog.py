@@ -29,12 +29,12 @@ from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.fold_biases import FoldBiases
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_layouts import FoldLayouts
+from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
-from irconv.passes.fold_layouts import FoldLayouts
-from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants

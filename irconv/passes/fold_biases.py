@@ -139,7 +139,7 @@ def _vector(summand: ir.TensorProtocol, data: ir.Value, axis: int) -> Array | No
 
 
 def _new_bias(producer: ir.Node, vector: Array, data: ir.Value, axis: int) -> _Match | str:
-    old = producer.inputs[_BIAS] if _BIAS < len(producer.inputs) else None
+    old = producer.inputs[_BIAS] if len(producer.inputs) > _BIAS else None
     tensor = constant_tensor(old)
     if old is not None and tensor is None:
         return f"the bias {old.name!r} is not constant"
@@ -166,9 +166,7 @@ def _is_of_last_axis(node: ir.Node, data: ir.Value) -> bool:
     return axis == -1 or (data.shape is not None and axis == len(data.shape) - 1)
 
 
-def _fold(
-    node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, editor: Editor
-) -> None:
+def _fold(node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> None:
     producer, output = match.producer, node.outputs[0]
     old = [*node.inputs, *producer.inputs[_BIAS:]]
     name = names.fresh(f"{output.name}_bias")

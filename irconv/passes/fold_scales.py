@@ -18,10 +18,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor, is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal

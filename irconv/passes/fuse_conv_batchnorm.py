@@ -23,10 +23,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
@@ -225,4 +225,3 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
     editor.finish()
     for value in old:
         drop_unread(value)
-

@@ -117,8 +117,7 @@ class _Merger:
         return ""
 
     def _unary(self, node: ir.Node) -> str | None:
-        """Turn a product by a reciprocal into a quotient, a sum with a negative into a difference.
-        """
+        """Write a product by a reciprocal as a quotient, a sum with a negative as a difference."""
         if node.op_type not in ("Add", "Mul"):
             return None
         for one, other in (tuple(node.inputs), tuple(reversed(node.inputs))):
@@ -132,9 +131,7 @@ class _Merger:
             return ""
         return None
 
-    def _put(
-        self, node: ir.Node, op_type: str, inputs: list[ir.Value], inner: ir.Node
-    ) -> None:
+    def _put(self, node: ir.Node, op_type: str, inputs: list[ir.Value], inner: ir.Node) -> None:
         """Put a node in the place of this one, and drop the one before it."""
         read = [*node.inputs, *inner.inputs]
         new = ir.Node("", op_type, inputs, name=node.name)

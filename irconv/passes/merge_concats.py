@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.slice_form import part_of
 from irconv.graph.unread import drop_unread
@@ -120,11 +120,12 @@ class _Merger:
         if shape is None or is_constant(source) or not -len(shape) <= axis < len(shape):
             return None
         axis %= len(shape)
+        whole = shape[axis]
         indices: list[int] = []
         for value, part in zip(node.inputs, parts, strict=True):
             single = None if part is None else part.single()
-            if value is source and isinstance(shape[axis], int):
-                indices.extend(range(shape[axis]))
+            if value is source and isinstance(whole, int):
+                indices.extend(range(whole))
             elif single is None or single[0] != axis:
                 return None
             else:
@@ -143,16 +144,15 @@ class _Merger:
             return f"it puts {len(indices)} indices together"
         if _run(indices) is None and axis == len(source.shape) - 1:
             return "a Gather along the last axis copies numbers one by one"
-        if indices == list(range(source.shape[axis])):
+        if _is_whole(indices, source, axis):
             return self._editor.blocker(node.outputs[0], source)
         return ""
 
     def _replace(
         self, node: ir.Node, axis: int, source: ir.Value, indices: list[int], scope: Scope
     ) -> None:
-        assert source.shape is not None
         output, read = node.outputs[0], list(node.inputs)
-        if indices == list(range(source.shape[axis])):
+        if _is_whole(indices, source, axis):
             self._editor.redirect(output, source)
         else:
             run = _run(indices)
@@ -231,6 +231,11 @@ def _is_lone(value: ir.Value | None) -> bool:
 
 def _is_unread(node: ir.Node) -> bool:
     return not any(value.uses() or value.is_graph_output() for value in node.outputs)
+
+
+def _is_whole(indices: list[int], source: ir.Value, axis: int) -> bool:
+    size = None if source.shape is None else source.shape[axis]
+    return isinstance(size, int) and indices == list(range(size))
 
 
 def _run(indices: list[int]) -> range | None:

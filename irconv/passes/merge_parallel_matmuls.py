@@ -18,9 +18,9 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.reshape_form import ReshapeForm, reshape_target
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
@@ -204,9 +204,7 @@ class _Chain:
         self._put(node)
         infer_outputs(node, self._version)
 
-    def add(
-        self, op_type: str, attributes: list[ir.Attr], name: str, *rest: ir.Value
-    ) -> None:
+    def add(self, op_type: str, attributes: list[ir.Attr], name: str, *rest: ir.Value) -> None:
         assert self._last is not None
         name = self._names.fresh(f"{self._last.name}_{name}")
         node = ir.Node("", op_type, [self._last, *rest], attributes, name=name)
@@ -218,9 +216,7 @@ class _Chain:
         shape = self.constant(name, ir.Tensor(np.array(target, np.int64)))
         self.add("Reshape", [], name, shape)
 
-    def split(
-        self, axis: int, parts: list[int], ends: Sequence[ir.Value]
-    ) -> Sequence[ir.Value]:
+    def split(self, axis: int, parts: list[int], ends: Sequence[ir.Value]) -> Sequence[ir.Value]:
         sizes = self.constant("parts", ir.Tensor(np.array(parts, np.int64)))
         name = self._names.fresh(f"{self._stem}_split")
         attributes = [ir.AttrInt64("axis", axis)]

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.add_constant import add_constant
 from irconv.graph.reshape_form import ReshapeForm, dims_as_items, reshape_form, reshape_target
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread

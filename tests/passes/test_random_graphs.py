@@ -256,9 +256,9 @@ class Builder:
         self.add(self.node("Flatten", [normal])[0], ("N", size))
 
     def do_roll(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
-        axis, last = -1 if number % 3 == 0 else len(dims) - 1, int(dims[-1])
+        axis = -1 if number % 3 == 0 else len(dims) - 1
         if len(dims) == 3 and number % 2:
-            axis, last = 1, int(dims[1])
+            axis = 1
         one, cut = self.initializer(np.array([axis])), self.initializer(np.array([1 + number % 2]))
         ends = [self.initializer(np.array([item])) for item in (0, 2**63 - 1)]
         front = self.node("Slice", [value, ends[0], cut, one])[0]
@@ -273,7 +273,9 @@ class Builder:
         first = self.node("Slice", [value, bounds[0], bounds[1], axes])[0]
         second = self.node("Slice", [value, bounds[1], bounds[2], axes])[0]
         if number % 2:
-            second = self.node("Slice", [second, bounds[0], self.initializer(np.array([1])), axes])[0]
+            second = self.node("Slice", [second, bounds[0], self.initializer(np.array([1])), axes])[
+                0
+            ]
         product = self.node("Mul", [first, second])[0]
         if half == 2:
             self.add(product, (*dims[:-1], half))
@@ -324,8 +326,12 @@ class Builder:
         scores = self.node("MatMul", parts[:2])[0]
         half = self.initializer(np.array(0.5, np.float32))
         scores = self.node("Softmax", [self.node("Mul", [scores, half])[0]], axis=-1)[0]
-        last = parts[2] if len(parts) > 2 else self.node("Transpose", [parts[1]], perm=[0, 1, 3, 2])[0]
-        mixed = self.node("Transpose", [self.node("MatMul", [scores, last])[0]], perm=[0, 2, 1, 3])[0]
+        last = (
+            parts[2] if len(parts) > 2 else self.node("Transpose", [parts[1]], perm=[0, 1, 3, 2])[0]
+        )
+        mixed = self.node("Transpose", [self.node("MatMul", [scores, last])[0]], perm=[0, 2, 1, 3])[
+            0
+        ]
         whole = self.initializer(np.array([0, 0, columns]))
         self.add(self.node("Reshape", [mixed, whole])[0], dims)
 

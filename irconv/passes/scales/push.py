@@ -42,8 +42,10 @@ def push(value: ir.Value, factor: Factor, graph: ir.Graph, depth: int = 0) -> Pl
         if other is None:
             return f"{op_type} lacks an input"
         plan = pull(other, factor, reader)
-        return plan if isinstance(plan, list) or op_type == "Mul" else push(
-            reader.outputs[0], factor, graph, depth + 1
+        return (
+            plan
+            if isinstance(plan, list) or op_type == "Mul"
+            else push(reader.outputs[0], factor, graph, depth + 1)
         )
     if op_type == "Div" and index == 0 and is_constant(reader.inputs[1]):
         return _constant(reader, 1, factor.inverse())
