@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class CancelTransposes(Pass):
             return PassResult(False, {"needs-opset": _OLDEST})
         cancelled = 0
         for _ in range(_SWEEPS):
-            graphs = [model.graph, *model.graph.subgraphs()]
+            graphs = [model.graph, *nested_graphs(model.graph)]
             seeds = list(_seeds(graphs))
             if not seeds:
                 break

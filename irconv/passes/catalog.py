@@ -35,6 +35,19 @@ from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
+from irconv.passes.fusions.fuse_attention import FuseAttention
+from irconv.passes.fusions.fuse_gelu import FuseGelu
+from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
+from irconv.passes.fusions.fuse_hard_sigmoid import FuseHardSigmoid
+from irconv.passes.fusions.fuse_hard_swish import FuseHardSwish
+from irconv.passes.fusions.fuse_instance_normalization import FuseInstanceNormalization
+from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
+from irconv.passes.fusions.fuse_mish import FuseMish
+from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
+from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
+from irconv.passes.fusions.fuse_softmax import FuseSoftmax
+from irconv.passes.fusions.fuse_softplus import FuseSoftplus
+from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -43,6 +56,13 @@ from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.merge_slices import MergeSlices
+from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
+from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
+from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
+from irconv.passes.onnxruntime.lower_swish import LowerSwish
+from irconv.passes.onnxruntime.pack_attention import PackAttention
+from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
@@ -91,6 +111,26 @@ PASSES: tuple[type[Pass], ...] = (
     FoldBiases,
     MergeParallelMatmuls,
     FuseGemm,
+    FuseInstanceNormalization,
+    FuseGroupNormalization,
+    FuseLayerNormalization,
+    FuseRmsNormalization,
+    FuseRotaryEmbedding,
+    FuseAttention,
+    FuseGelu,
+    FuseSwish,
+    FuseSoftplus,
+    FuseMish,
+    FuseHardSwish,
+    FuseHardSigmoid,
+    FuseSoftmax,
+    FuseConvActivation,
+    FuseMatmulTranspose,
+    LowerLongAttention,
+    PackAttention,
+    FuseGeluBias,
+    LowerSwish,
+    SeparateResidualSum,
     Simplify,
     PruneMagnitude,
     QuantizeWeights,

@@ -1,8 +1,8 @@
-"""Folding of zero padding into the convolution or average pooling after it.
+"""Folding of padding into the convolution or pooling after it.
 
-Conv, and AveragePool that counts padding, read zeros where their window leaves the input (ONNX
-operator specifications), so zeros in a border of the input may as well be padding: the pads add
-up. ConvTranspose and MaxPool pad otherwise.
+Conv, and AveragePool that counts padding, read zeros where their window leaves the input, and
+MaxPool reads minus infinity (ONNX operator specifications), so a border of these may as well be
+padding: the pads add up. ConvTranspose pads otherwise.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
 __all__ = ["FoldPadding"]
 
-_READERS = frozenset({"AveragePool", "Conv", "ConvInteger"})
+_READERS = frozenset({"AveragePool", "Conv", "ConvInteger", "MaxPool"})
 _COUNTS_PADDING = 7
 
 
 @dataclass(frozen=True)
 class FoldPadding(Pass):
-    """Let a Conv, or an AveragePool that counts its padding, pad with zeros by itself.
+    """Let a Conv or a pooling pad by itself with what Pad put around its input.
 
     Before::
 
@@ -49,7 +50,6 @@ class FoldPadding(Pass):
 
     name: ClassVar[str] = "fold-padding"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "cancel-transposes")
-    effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fuse in one sweep; linear in nodes."""
@@ -87,15 +87,18 @@ def _match(node: ir.Node, opset: int) -> list[int] | str | None:
     if len(node.inputs) > 2 and node.op_type == "ConvInteger" and node.inputs[2] is not None:
         return "its zero point may be another number than the padding's"
     if node.op_type == "AveragePool":
-        counts = node.attributes.get_int("count_include_pad", 0) == 1
+        counts = node.attributes.get_int("count_include_pad", 0) == 1 or not any(_own_pads(node))
         if opset < _COUNTS_PADDING or not counts or node.attributes.get_int("ceil_mode", 0) == 1:
             return "the pooling does not count its padding, or rounds its size up"
+    if node.op_type == "MaxPool" and any(value.name for value in node.outputs[1:]):
+        return "its second output tells positions in the padded input"
     return _pads(node, pad)
 
 
 def _pads(node: ir.Node, pad: ir.Node) -> list[int] | str:
-    if pad.attributes.get_string("mode", "constant") != "constant" or not _is_zero(pad):
-        return "the padding is not by zeros"
+    filler = -np.inf if node.op_type == "MaxPool" else 0.0
+    if pad.attributes.get_string("mode", "constant") != "constant" or _filler(pad) != filler:
+        return f"the padding is not by {filler:g}"
     rank = _rank(node, pad)
     given = pad.attributes.get("pads")
     pads = constant_ints(pad.inputs[1]) if given is None and len(pad.inputs) > 1 else None
@@ -111,28 +114,33 @@ def _pads(node: ir.Node, pad: ir.Node) -> list[int] | str:
         full[rank + axis] = pads[len(axes) + position]
     if min(full) < 0 or any(full[axis] or full[rank + axis] for axis in (0, 1)):
         return "it cuts something off, or pads batches or channels"
-    own = node.attributes.get("pads")
-    spatial = rank - 2
-    mine = list(own.as_ints()) if own is not None else [0] * (2 * spatial)
-    if node.attributes.get_string("auto_pad", "NOTSET") == "VALID":
-        mine = [0] * (2 * spatial)
+    mine = _own_pads(node) or [0] * (2 * rank - 4)
     added = [*full[2:rank], *full[rank + 2 :]]
     total = [one + other for one, other in zip(mine, added, strict=True)]
     kernel = node.attributes.get("kernel_shape")
-    if node.op_type == "AveragePool" and kernel is not None:
+    if node.op_type in ("AveragePool", "MaxPool") and kernel is not None:
         sizes = list(kernel.as_ints()) * 2
         if any(one >= size for one, size in zip(total, sizes, strict=True)):
             return "the padding would be as wide as the window of the pooling"
     return total
 
 
-def _is_zero(pad: ir.Node) -> bool:
+def _own_pads(node: ir.Node) -> list[int]:
+    """Return the padding that a node has already; empty where it says none."""
+    pads = node.attributes.get("pads")
+    if pads is None or node.attributes.get_string("auto_pad", "NOTSET") == "VALID":
+        return []
+    return list(pads.as_ints())
+
+
+def _filler(pad: ir.Node) -> float | None:
+    """Return the number that is put around the input, or None if only the run knows it."""
     if "value" in pad.attributes:
-        return pad.attributes.get_float("value", 0.0) == 0
+        return pad.attributes.get_float("value", 0.0)
     if len(pad.inputs) < 3 or pad.inputs[2] is None:
-        return True
+        return 0.0
     tensor = constant_tensor(pad.inputs[2])
-    return tensor is not None and not tensor.numpy().any()
+    return None if tensor is None or tensor.size != 1 else float(tensor.numpy().reshape(-1)[0])
 
 
 def _rank(node: ir.Node, pad: ir.Node) -> int | None:
@@ -158,6 +166,8 @@ def _fuse(node: ir.Node, pads: list[int], editor: Editor) -> None:
     node.replace_input_with(0, pad.inputs[0])
     node.attributes["pads"] = ir.AttrInt64s("pads", pads)
     node.attributes.pop("auto_pad", None)
+    if node.op_type == "AveragePool":
+        node.attributes["count_include_pad"] = ir.AttrInt64("count_include_pad", 1)
     editor.remove(pad)
     editor.finish()
     for value in read:

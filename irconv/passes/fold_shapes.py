@@ -25,6 +25,7 @@ from irconv.graph.constants import constant_ints, is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
 from irconv.graph.unread import drop_unread
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class FoldShapes(Pass):
         if model.graph.opset_imports.get("", 0) < _OLDEST_OPSET:
             return PassResult(False, {"needs-opset": _OLDEST_OPSET})
         folder = _Folder(model, Sizes(model))
-        for graph in (model.graph, *model.graph.subgraphs()):
+        for graph in (model.graph, *nested_graphs(model.graph)):
             folder.fold(graph)
         folder.editor.finish()
         counts = dict(sorted(folder.counts.items()))

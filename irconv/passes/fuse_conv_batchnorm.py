@@ -30,6 +30,7 @@ from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 from irconv.passes.weights import chunks
 from irconv.runtime.base import Array
 
@@ -89,10 +90,9 @@ class FuseConvBatchnorm(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fuse every pair that allows it; see :class:`Pass`."""
-        del context
         names, editor = NameAllocator(model), Editor(model)
+        sites = Sites(context)
         refusals: list[Refusal] = []
-        fused = 0
         for scope in scopes(model):
             opset = scope.opsets.get("", 1)
             for graph in scope.graphs():
@@ -100,10 +100,10 @@ class FuseConvBatchnorm(Pass):
                     found = _match(node, opset, editor)
                     if isinstance(found, Refusal):
                         refusals.append(found)
-                    elif found is not None:
+                    elif found is not None and sites.permit(node):
                         _fuse(found, scope, names, editor)
-                        fused += 1
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals))
+        fused = len(sites.made)
+        return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
 
 
 def _match(node: ir.Node, opset: int, editor: Editor) -> _Match | Refusal | None:

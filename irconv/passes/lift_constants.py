@@ -97,9 +97,9 @@ def _lift(node: ir.Node, graph: ir.Graph, editor: Editor) -> None:
 
 def _own(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
     """Return a tensor of the same data that may bear a name; other nodes may share the old."""
-    shape = ir.Shape(tensor.shape.numpy())
     if isinstance(tensor, ir.StringTensor):
-        return ir.StringTensor(list(tensor.string_data()), shape=shape, name=name)
+        return ir.StringTensor(list(tensor.string_data()), shape=tensor.shape, name=name)
     if tensor.nbytes <= _SMALL_BYTES and tensor.dtype != ir.DataType.STRING:
-        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, shape=shape, name=name)
+        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
+    shape = ir.Shape(tensor.shape.numpy())
     return ir.LazyTensor(lambda: tensor, tensor.dtype, shape, name=name)

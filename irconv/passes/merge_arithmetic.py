@@ -117,7 +117,7 @@ class _Merger:
         return ""
 
     def _unary(self, node: ir.Node) -> str | None:
-        """Write a product by a reciprocal as a quotient, a sum with a negative as a difference."""
+        """Turn a product by a reciprocal into a quotient, a sum of a negative into a difference."""
         if node.op_type not in ("Add", "Mul"):
             return None
         for one, other in (tuple(node.inputs), tuple(reversed(node.inputs))):

@@ -120,12 +120,12 @@ class _Merger:
         if shape is None or is_constant(source) or not -len(shape) <= axis < len(shape):
             return None
         axis %= len(shape)
-        whole = shape[axis]
         indices: list[int] = []
         for value, part in zip(node.inputs, parts, strict=True):
             single = None if part is None else part.single()
-            if value is source and isinstance(whole, int):
-                indices.extend(range(whole))
+            size = shape[axis]
+            if value is source and isinstance(size, int):
+                indices.extend(range(size))
             elif single is None or single[0] != axis:
                 return None
             else:
@@ -144,15 +144,16 @@ class _Merger:
             return f"it puts {len(indices)} indices together"
         if _run(indices) is None and axis == len(source.shape) - 1:
             return "a Gather along the last axis copies numbers one by one"
-        if _is_whole(indices, source, axis):
+        if _is_whole(indices, source.shape[axis]):
             return self._editor.blocker(node.outputs[0], source)
         return ""
 
     def _replace(
         self, node: ir.Node, axis: int, source: ir.Value, indices: list[int], scope: Scope
     ) -> None:
+        assert source.shape is not None
         output, read = node.outputs[0], list(node.inputs)
-        if _is_whole(indices, source, axis):
+        if _is_whole(indices, source.shape[axis]):
             self._editor.redirect(output, source)
         else:
             run = _run(indices)
@@ -233,8 +234,7 @@ def _is_unread(node: ir.Node) -> bool:
     return not any(value.uses() or value.is_graph_output() for value in node.outputs)
 
 
-def _is_whole(indices: list[int], source: ir.Value, axis: int) -> bool:
-    size = None if source.shape is None else source.shape[axis]
+def _is_whole(indices: list[int], size: int | ir.SymbolicDim) -> bool:
     return isinstance(size, int) and indices == list(range(size))
 
 

@@ -196,6 +196,8 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
     if attribute is not None:
         attributes = {"axes": ir.AttrInt64s("axes", moved)}
         return Form((order,), (outputs,), node.op_type, attributes=attributes)
+    if len(node.inputs) < 2 or node.inputs[1] is None:
+        return Form((order,), (outputs,), node.op_type)
     constants = {1: np.array(moved, np.int64)}
     return Form((order, None), (outputs,), node.op_type, constants=constants)
 

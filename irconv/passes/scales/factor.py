@@ -97,7 +97,7 @@ def factor_of(value: ir.Value | None) -> Factor | str | None:
 
 
 def scaled(tensor: ir.TensorProtocol, by: Array) -> Array:
-    """Return a tensor multiplied in float64, in its own dtype; by chunks if its shape stays."""
+    """Return a tensor multiplied in float64, in its own dtype; in chunks if its shape stays."""
     source = tensor.numpy()
     shape = np.broadcast_shapes(source.shape, by.shape)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

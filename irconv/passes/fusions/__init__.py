@@ -1,0 +1,1 @@
+"""Fusions: several nodes become one operator of the ONNX standard that computes the same."""
