@@ -45,6 +45,7 @@ from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_group_normalization import LowerGroupNormalization
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
 from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
@@ -94,6 +95,7 @@ PASSES: tuple[type[Pass], ...] = (
     FuseMatmulTranspose,
     FuseGeluBias,
     LowerSwish,
+    LowerGroupNormalization,
     SeparateResidualSum,
     Simplify,
     PruneMagnitude,
