@@ -140,6 +140,7 @@ def _targets(registry: Registry) -> Iterator[str]:
         backend = cls()
         abilities = backend.abilities()
         passes = ", ".join(f"`{spec}`" for spec in backend.legalization()) or "none"
+        added = ", ".join(f"`{spec}`" for spec in backend.optimization()) or "nothing"
         yield f"## {name}"
         yield f"{_sentence(cls.summary)} From `{origins[name]}`."
         yield "\n".join(
@@ -147,6 +148,7 @@ def _targets(registry: Registry) -> Iterator[str]:
                 f"- reads best: opset {abilities.opset}, ONNX IR version {abilities.ir_version}",
                 f"- dynamic shapes: {'yes' if abilities.dynamic_shapes else 'no'}",
                 f"- dtypes: {', '.join(sorted(abilities.dtypes))}",
+                f"- `-O 3` adds: {added}",
                 f"- legalization: {passes}",
             ]
         )

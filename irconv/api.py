@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from irconv.bisection.bisect import bisect_model
+from irconv.bisection.result import Bisection
 from irconv.bundle import open_bundle
 from irconv.checking import TargetCheck, check_model
 from irconv.compiler import Progress, compile_model
 from irconv.config import CompileOptions
 from irconv.deploy import BundleCheck, run_bundle, verify_bundle
+from irconv.explanation import Explanation, explain_pass
 from irconv.goldens import check_golden, diff_goldens, record
 from irconv.inspection import inspect_path
-from irconv.optimize import OptimizeResult, optimize_model
+from irconv.optimize import OptimizeResult, choose_target, optimize_model
 from irconv.passes.base import PassContext
 from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
 from irconv.plugins import load_registry
@@ -25,8 +28,10 @@ from irconv.verify.golden import Golden
 from irconv.verify.verifier import Verification
 
 __all__ = [
+    "bisect",
     "check",
     "compile",
+    "explain",
     "golden_check",
     "golden_diff",
     "golden_record",
@@ -108,17 +113,82 @@ def optimize(
     prune: str | None = None,
     shapes: Sequence[str] = (),
     strict: bool = False,
+    target: str | None = None,
 ) -> OptimizeResult:
-    """Run the pass pipeline alone, from an ONNX file to an ONNX file."""
+    """Run the pass pipeline alone, from an ONNX file to an ONNX file.
+
+    Args:
+        model: The ``.onnx`` file to read.
+        output: The ``.onnx`` file to write.
+        level: Optimization level, 0 to 3.
+        passes: Pipeline text that replaces the level's passes.
+        quantize: Quantization recipe.
+        prune: Pruning spec.
+        shapes: ``--shape`` texts.
+        strict: Whether a pass that breaks its contract stops the run.
+        target: With level 3: the target whose own passes run after the level's.
+
+    Raises:
+        InputError: If the model cannot be read or the result cannot be written.
+        UsageError: If a text cannot be read, or a target is named where it adds nothing.
+    """
     ranges = parse_shapes(shapes)
-    pipeline = resolve_pipeline(load_registry(), level, passes, quantize, prune, ranges)
+    registry = load_registry()
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges)
+    backend, added = choose_target(registry, target, level, passes)
     return optimize_model(
         Path(model),
         Path(output),
         pipeline,
-        context=PassContext(shapes=ranges),
+        context=PassContext(
+            shapes=ranges, abilities=None if backend is None else backend.abilities()
+        ),
         strict=strict,
         max_rounds=MAX_ROUNDS,
+        added=added,
+    )
+
+
+def explain(model: PathLike, pass_: str, target: str | None = None, **options: Any) -> Explanation:
+    """Say where a pass fired in a model, where it nearly did, and why it did not.
+
+    Args:
+        model: A model as for :func:`compile`.
+        pass_: Spec text of the pass.
+        target: A target whose own passes are looked at as well.
+        **options: Fields of :class:`irconv.config.CompileOptions`.
+
+    Raises:
+        InputError: If the model cannot be read.
+        UsageError: If there is no such pass or target.
+    """
+    targets = () if target is None else (target,)
+    return explain_pass(str(model), pass_, _options(targets=targets, **options))
+
+
+def bisect(
+    model: PathLike,
+    target: str,
+    *,
+    broken: str | None = None,
+    progress: Progress = lambda _: None,
+    **options: Any,
+) -> Bisection:
+    """Find which pass, which rewrite in it and which tensor broke an output of a target.
+
+    Args:
+        model: A model as for :func:`compile`.
+        target: The target whose outputs differ.
+        broken: Name of the output to look at; None for the first that differs.
+        progress: Called with one line at the start of each stage.
+        **options: Fields of :class:`irconv.config.CompileOptions`, as for :func:`compile`.
+
+    Raises:
+        InputError: If the model or the data cannot be used.
+        UsageError: If there is no such target or output.
+    """
+    return bisect_model(
+        str(model), _options(targets=(target,), **options), output=broken, progress=progress
     )
 
 

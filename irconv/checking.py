@@ -16,11 +16,17 @@ import onnx_ir as ir
 from irconv.backends.base import Backend
 from irconv.config import CompileOptions
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
+from irconv.graph.snapshot import snapshot
 from irconv.graph.walk import all_nodes
 from irconv.importing import import_model
 from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
-from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
+from irconv.passes.pipelines import (
+    MAX_ROUNDS,
+    build_pipeline,
+    resolve_pipeline,
+    target_pipeline,
+)
 from irconv.plugins import Registry, load_registry
 from irconv.shapes import DimRange, parse_shapes
 
@@ -75,19 +81,27 @@ def check_model(
         registry, options.level, options.passes, options.quantize, options.prune, shapes
     )
     with import_model(source, options, registry) as imported:
-        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
+        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")
         model = manager.run(imported.model, PassContext(shapes=shapes)).model
-        return [_check(backend, model, shapes, registry) for backend in backends]
+        return [_check(backend, model, shapes, registry, options) for backend in backends]
 
 
 def _check(
-    backend: Backend, model: ir.Model, shapes: dict[str, DimRange], registry: Registry
+    backend: Backend,
+    model: ir.Model,
+    shapes: dict[str, DimRange],
+    registry: Registry,
+    options: CompileOptions,
 ) -> TargetCheck:
     result = TargetCheck(str(backend))
     context = PassContext(abilities=backend.abilities(), shapes=shapes)
-    manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
+    added = target_pipeline(registry, backend, options.level, options.passes)
+    manager = PassManager(
+        build_pipeline(registry, backend.legalization()), strict=True, check="end"
+    )
     try:
-        outcome = manager.run(model.clone(), context)
+        optimized = PassManager(added, check="end").run(snapshot(model), context).model
+        outcome = manager.run(optimized, context)
         result.diagnostics = backend.check(outcome.model, shapes)
     except UnsupportedError as error:
         result.diagnostics = list(error.diagnostics)

@@ -6,16 +6,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from irconv.errors import UsageError
 from irconv.graph.atomic import output_errors, publish_files, staging_directory
 from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import INLINE_LIMIT, save_model
 from irconv.graph.walk import node_count
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
+from irconv.passes.pipelines import HIGHEST_LEVEL, target_pipeline
+from irconv.verbs import make_callable
 
-__all__ = ["OptimizeResult", "optimize_model"]
+if TYPE_CHECKING:
+    from irconv.backends.base import Backend
+    from irconv.plugins import Registry
+
+__all__ = ["OptimizeResult", "choose_target", "optimize_model"]
+
+make_callable(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,32 @@ class OptimizeResult:
         }
 
 
+def choose_target(
+    registry: Registry, target: str | None, level: int, passes: str | None
+) -> tuple[Backend | None, list[Pass]]:
+    """Return the backend of ``target`` and the passes that the level adds for it.
+
+    Args:
+        registry: Where backends and passes are looked up.
+        target: Spec text of the target; None for no target.
+        level: Optimization level, 0 to 3.
+        passes: Pipeline text that replaces the level's passes; None keeps them.
+
+    Raises:
+        UsageError: If there is no such target, or it would change nothing.
+    """
+    if target is None:
+        return None, []
+    backend = registry.build_backend(target)
+    if level < HIGHEST_LEVEL or passes is not None:
+        raise UsageError(
+            f"--target {target} changes nothing here: a target adds passes to -O 3 only",
+            where="--target",
+            hint="add -O 3 and leave --passes out, or leave --target out",
+        )
+    return backend, target_pipeline(registry, backend, level)
+
+
 def optimize_model(
     source: Path,
     output: Path,
@@ -71,6 +106,7 @@ def optimize_model(
     strict: bool = False,
     observers: Sequence[Observer] = (),
     max_rounds: int = 1,
+    added: Sequence[Pass] = (),
 ) -> OptimizeResult:
     """Run passes on an ONNX file and write the result, all of it or nothing.
 
@@ -85,6 +121,7 @@ def optimize_model(
         strict: Whether a pass that breaks its contract stops the run.
         observers: Called around each pass.
         max_rounds: How often the pipeline may repeat while something still changes.
+        added: Passes of one target, which run once after the pipeline.
 
     Raises:
         InputError: If the source cannot be read or the output cannot be written.
@@ -93,9 +130,13 @@ def optimize_model(
     start = time.perf_counter()
     loaded = load_model(source)
     nodes_before = node_count(loaded.model)
-    manager = PassManager(passes, strict=strict, max_rounds=max_rounds, observers=observers)
+    manager = PassManager(
+        passes, strict=strict, max_rounds=max_rounds, observers=observers, check="end"
+    )
+    last = PassManager(added, strict=strict, observers=observers, check="end")
     with staging_directory(output) as staging:
-        result = manager.run(loaded.model, context)
+        first = manager.run(loaded.model, context)
+        result = last.run(first.model, context)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
         with output_errors(output):
             staged = save_model(
@@ -106,8 +147,8 @@ def optimize_model(
         publish_files(moves)
     return OptimizeResult(
         files=tuple(final for _, final in moves),
-        pipeline=manager.spec,
-        records=tuple(result.records),
+        pipeline=",".join(filter(None, (manager.spec, last.spec))),
+        records=(*first.records, *result.records),
         notes=loaded.notes,
         nodes_before=nodes_before,
         nodes_after=node_count(result.model),

@@ -61,6 +61,7 @@ def test_verify_and_run(small_net: Path, tmp_path: Path, irconv_cli) -> None:
     irconv.compile(small_net, ["onnx"], tmp_path / "out")
     bundle = tmp_path / "out" / "onnx"
     assert irconv_cli("verify", bundle).code == 0
+    assert irconv.verify(bundle).verification.verdict == "pass"
     image = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float32)
     np.save(tmp_path / "image.npy", image)
     done = irconv_cli(

@@ -8,7 +8,7 @@ in a worker process, so a vendor's crash is an ordinary, reported result.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -151,6 +151,16 @@ class Backend(Configurable, abc.ABC):
     @abc.abstractmethod
     def supports(self, node: ir.Node) -> Support:
         """Say whether the target takes this node after legalization; needs no SDK."""
+
+    def optimization(self) -> Sequence[str]:
+        """Return the specs of the passes that ``-O3`` adds for this target, in order.
+
+        They run once, before legalization, on the target's own copy of the model, with
+        :meth:`abilities` in their context. A pass that breaks its contract, or that moves an
+        output further than its declared effect allows, is rolled back and recorded. Needs no
+        SDK.
+        """
+        return ()
 
     def legalization(self) -> tuple[str, ...]:
         """Return the specs of the passes that fit a model to the target, in order."""

@@ -20,6 +20,12 @@ from irconv.cli.output import emit_json, human_bytes, progress
     help="The .onnx file to write; large weights go beside it.",
 )
 @click.option("-O", "level", type=click.IntRange(0, 3), default=2, show_default=True, help="Level.")
+@click.option(
+    "-t",
+    "--target",
+    metavar="T",
+    help="With -O 3: run the passes that this target adds after those of the level.",
+)
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
 @click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
@@ -31,6 +37,7 @@ def command(
     model: Path,
     output: Path,
     level: int,
+    target: str | None,
     passes: str | None,
     quantize: str | None,
     prune: str | None,
@@ -39,8 +46,13 @@ def command(
     dump_ir: Path | None,
     as_json: bool,
 ) -> None:
-    """Run the pass pipeline alone on MODEL (.onnx). Nothing is run or compared."""
-    from irconv.optimize import optimize_model
+    """Run the pass pipeline alone on MODEL (.onnx). Nothing is run or compared.
+
+    -O 0 does nothing; -O 1 cleans up and changes no bit of any output; -O 2 makes rewrites that are
+    exact in real arithmetic; -O 3 adds fusions and relaxed arithmetic, those of a target with
+    --target. `irconv passes` lists what each of them runs.
+    """
+    from irconv.optimize import choose_target, optimize_model
     from irconv.passes.base import PassContext
     from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
     from irconv.plugins import load_registry
@@ -48,17 +60,22 @@ def command(
     from irconv.verify.observers import DumpObserver
 
     ranges = parse_shapes(shapes)
-    pipeline = resolve_pipeline(load_registry(), level, passes, quantize, prune, ranges)
+    registry = load_registry()
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges)
+    backend, added = choose_target(registry, target, level, passes)
     with progress(quiet=as_json) as show:
         show(f"optimizing {model}")
         result = optimize_model(
             model,
             output,
             pipeline,
-            context=PassContext(shapes=ranges),
+            context=PassContext(
+                shapes=ranges, abilities=None if backend is None else backend.abilities()
+            ),
             strict=strict,
             observers=[DumpObserver(dump_ir)] if dump_ir else [],
             max_rounds=MAX_ROUNDS,
+            added=added,
         )
     if as_json:
         emit_json(result.to_json())

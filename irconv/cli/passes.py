@@ -13,39 +13,59 @@ from irconv.cli.output import emit_json, print_table
 
 if TYPE_CHECKING:
     from irconv.passes.base import Pass
+    from irconv.plugins import Registry
+
+_LEVELS = (
+    "nothing",
+    "clean-up that changes no bit of any output",
+    "rewrites that are exact in real arithmetic (the default)",
+    "fusions and relaxed arithmetic within the derived tolerance",
+)
 
 
 @click.command("passes")
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the passes; with NAME, show one pass's documentation and options."""
-    from irconv.errors import UsageError
+    """List the levels, what each target adds to -O 3, and all passes.
+
+    With NAME, show one pass's whole documentation and its options.
+    """
     from irconv.plugins import load_registry
 
-    passes = load_registry().passes()
-    if name is not None and name not in passes:
-        raise UsageError(f"there is no pass {name!r}", hint="`irconv passes` lists them")
-    rows = [_facts(cls) for cls in passes.values() if name in (None, cls.name)]
+    registry = load_registry()
+    passes = registry.passes()
+    if name is not None:
+        registry.pass_class(name)
+    levels, targets = _level_specs(), _target_specs(registry)
+    rows = [_facts(cls, levels, targets) for cls in passes.values() if name in (None, cls.name)]
     if as_json:
         emit_json(rows)
     elif name is not None:
-        click.echo(f"{name}\n\n{inspect.getdoc(passes[name])}")
+        _print_one(rows[0])
     else:
-        print_table(
-            ["pass", "effect", "what it does", "options"],
-            [
-                [row["name"], row["effect"], row["summary"], " ".join(row["options"])]
-                for row in rows
-            ],
-        )
+        _print_all(rows, levels, targets)
 
 
-def _facts(cls: type[Pass]) -> dict[str, Any]:
+def _level_specs() -> dict[str, tuple[str, ...]]:
+    from irconv.passes.pipelines import default_pipeline
+
+    return {str(level): default_pipeline(level) for level in range(len(_LEVELS))}
+
+
+def _target_specs(registry: Registry) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(cls().optimization()) for name, cls in registry.backends().items()}
+
+
+def _facts(
+    cls: type[Pass],
+    levels: dict[str, tuple[str, ...]],
+    targets: dict[str, tuple[str, ...]],
+) -> dict[str, Any]:
     from irconv.spec import field_types
 
     documentation = inspect.getdoc(cls) or ""
-    options = [f"{field.name}={field.default}" for field in dataclasses.fields(cls) if field.init]
+    options = [_option(field) for field in dataclasses.fields(cls) if field.init]
     return {
         "name": cls.name,
         "effect": cls.effect,
@@ -54,4 +74,68 @@ def _facts(cls: type[Pass]) -> dict[str, Any]:
         "options": options,
         "types": {name: str(kind) for name, kind in field_types(cls).items()},
         "documentation": documentation,
+        "levels": _uses(cls.name, levels),
+        "targets": _uses(cls.name, targets),
     }
+
+
+def _option(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return f"{field.name} (must be given)"
+    return f"{field.name}={field.default}"
+
+
+def _uses(name: str, pipelines: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Return, by pipeline, the specs in it that are of the pass ``name``."""
+    from irconv.spec import parse_spec
+
+    found = {
+        key: [spec for spec in specs if parse_spec(spec).name == name]
+        for key, specs in pipelines.items()
+    }
+    return {key: specs for key, specs in found.items() if specs}
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    places = [
+        *(f"-O {level}: {', '.join(specs)}" for level, specs in row["levels"].items()),
+        *(f"-O 3 for {target}: {', '.join(specs)}" for target, specs in row["targets"].items()),
+    ]
+    click.echo(f"{row['name']}\n\n{row['documentation']}\n")
+    click.echo("\n".join(places) or "In no level's pipeline; run it with --passes.")
+
+
+def _print_all(
+    rows: list[dict[str, Any]],
+    levels: dict[str, tuple[str, ...]],
+    targets: dict[str, tuple[str, ...]],
+) -> None:
+    from irconv.passes.pipelines import HIGHEST_LEVEL
+
+    by_name = {row["name"]: row for row in rows}
+    for level, meaning in enumerate(_LEVELS):
+        specs = levels[str(level)]
+        if level == HIGHEST_LEVEL:
+            below = levels[str(level - 1)]
+            specs = tuple(spec for spec in specs if spec not in below)
+            meaning = f"all of -O {level - 1}, {meaning}"
+        _print_pipeline(f"-O {level}: {meaning}", specs, by_name)
+    for target, specs in targets.items():
+        heading = f"-O {HIGHEST_LEVEL} --target {target}: adds " + ("" if specs else "nothing")
+        _print_pipeline(heading.rstrip(), specs, by_name)
+    click.echo()
+    print_table(
+        ["pass", "effect", "what it does", "options"],
+        [[row["name"], row["effect"], row["summary"], " ".join(row["options"])] for row in rows],
+    )
+
+
+def _print_pipeline(
+    heading: str, specs: tuple[str, ...], by_name: dict[str, dict[str, Any]]
+) -> None:
+    from irconv.spec import parse_spec
+
+    click.echo(heading)
+    width = max(map(len, specs), default=0)
+    for spec in specs:
+        click.echo(f"  {spec:{width}}  {by_name[parse_spec(spec).name]['summary']}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from irconv.runtime.base import Feeds, Runner
     from irconv.shapes import DimRange
 
-__all__ = ["Effect", "Pass", "PassContext", "PassResult", "Refusal"]
+__all__ = ["Effect", "Pass", "PassContext", "PassResult", "Refusal", "Site"]
 
 Effect = Literal["bit-exact", "real-arithmetic", "lossy"]
 """What a pass may do to the numbers: nothing; rounding only; more, measured and reported."""
@@ -43,6 +43,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Site:
+    """A place where a pass acted.
+
+    Attributes:
+        node: Name of the node that a refusal at this place would have named.
+        op: Operator type that the node had before.
+    """
+
+    node: str
+    op: str
+
+
+@dataclass(frozen=True)
 class PassResult:
     """What a pass did.
 
@@ -50,11 +63,14 @@ class PassResult:
         modified: Whether anything in the model changed; the manager checks that it is true.
         details: JSON-ready facts for the manifest, such as counts.
         refusals: Where the pass nearly acted, and why it did not.
+        sites: Where it acted, in the order in which it did; :class:`irconv.passes.sites.Sites`
+            collects them. A pass that keeps no account of its sites leaves this empty.
     """
 
     modified: bool
     details: Mapping[str, Any] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
+    sites: tuple[Site, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,8 @@ class PassContext:
         open_reference: Opens a model in the reference runtime; the caller closes the runner.
         shapes: Ranges of named dimensions as given by the user.
         max_constant_bytes: The most bytes that a pass may add to the model as new constants.
+        max_sites: The most sites at which one run of a pass may act, the first ones of the order
+            in which it looks; None for no bound. ``irconv bisect`` counts rewrites with it.
     """
 
     abilities: Abilities | None = None
@@ -74,6 +92,7 @@ class PassContext:
     open_reference: Callable[[ir.Model], Runner] | None = None
     shapes: Mapping[str, DimRange] = field(default_factory=dict)
     max_constant_bytes: int = 64 * 1024 * 1024
+    max_sites: int | None = None
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,24 @@ from irconv.errors import UsageError
 from irconv.spec import Spec, parse_pipeline, parse_spec
 
 if TYPE_CHECKING:
+    from irconv.backends.base import Backend
     from irconv.passes.base import Pass
     from irconv.plugins import Registry
     from irconv.shapes import DimRange
 
 __all__ = [
     "DEFAULT_LEVEL",
+    "HIGHEST_LEVEL",
     "MAX_ROUNDS",
     "build_pipeline",
     "default_pipeline",
+    "relaxed_passes",
     "resolve_pipeline",
+    "target_pipeline",
 ]
 
 DEFAULT_LEVEL = 2
+HIGHEST_LEVEL = 3
 MAX_ROUNDS = 4
 """How often a pipeline may repeat while some pass still changes the model."""
 
@@ -35,19 +40,49 @@ _CLEAN_UP_LAST = (
     "eliminate-common-subexpressions",
     "eliminate-dead-code",
 )
+_REWRITES = (
+    "infer-shapes",
+    "lift-constants",
+    "eliminate-identity",
+    "fold-constants{rounding=true}",
+    "eliminate-no-op{signed_zeros=false}",
+    "fold-layouts",
+    "fold-shapes",
+    "drop-default-inputs",
+    "merge-reshapes",
+    "merge-slices",
+    "merge-concats",
+    "unflatten-matmuls",
+    "sink-reshapes",
+    "cancel-transposes",
+    "fold-padding",
+    "merge-arithmetic",
+    "fuse-conv-batchnorm",
+    "fold-scales",
+    "fold-biases",
+)
+_PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
+_CANONICAL_OPSET = "convert-opset{to=23,below=23}"
+_FUSIONS: tuple[str, ...] = (
+    "fuse-instance-normalization",
+    "fuse-group-normalization",
+    "fuse-layer-normalization",
+    "fuse-rms-normalization",
+    "fuse-rotary-embedding",
+    "fuse-attention",
+    "fuse-gelu",
+    "fuse-softplus",
+    "fuse-mish",
+    "fuse-hard-swish",
+    "fuse-hard-sigmoid",
+    "fuse-softmax",
+)
+"""What ``-O3`` adds for every target; each is kept only where it proves itself."""
 _LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
-    (
-        "infer-shapes",
-        "eliminate-identity",
-        "fold-constants{rounding=true}",
-        "eliminate-no-op{signed_zeros=false}",
-        "fold-shapes",
-        "cancel-transposes",
-        "fuse-conv-batchnorm",
-        *_CLEAN_UP_LAST,
-    ),
+    (*_REWRITES, *_PRODUCTS, *_CLEAN_UP_LAST),
+    (_CANONICAL_OPSET, *_REWRITES, *_FUSIONS, *_PRODUCTS, *_CLEAN_UP_LAST),
 )
 _QUANTIZE_RECIPES: Mapping[str, str] = {"weights-int8": "quantize-weights"}
 _QUANTIZE_PREFIX = "quantize-"
@@ -59,14 +94,45 @@ def default_pipeline(level: int) -> tuple[str, ...]:
 
     ``-O0`` runs nothing. ``-O1`` cleans up without changing a bit of any output. ``-O2``, the
     default, adds shape inference and rewrites that are exact in real arithmetic but may round
-    differently. ``-O3`` is the same as ``-O2``: no pass that looks at the target exists yet.
+    differently. ``-O3`` adds fusions and relaxed arithmetic, which may move outputs within the
+    tolerance derived from the model's noise floor; each target adds passes of its own to it,
+    see :func:`target_pipeline`.
 
     Raises:
         UsageError: If the level is not 0 to 3.
     """
-    if not 0 <= level <= 3:
+    if not 0 <= level <= HIGHEST_LEVEL:
         raise UsageError(f"there is no optimization level {level}", hint="use -O 0, 1, 2 or 3")
-    return _LEVELS[min(level, DEFAULT_LEVEL)]
+    return _LEVELS[level]
+
+
+def relaxed_passes() -> frozenset[str]:
+    """Return the names of the passes that ``-O3`` adds for every target.
+
+    A compilation keeps what they did only if the outputs prove it.
+    """
+    return frozenset(parse_spec(text).name for text in _FUSIONS)
+
+
+def target_pipeline(
+    registry: Registry, backend: Backend, level: int, passes: str | None = None
+) -> list[Pass]:
+    """Return the passes that an optimization level adds for one target.
+
+    Only ``-O3`` adds any, and ``--passes`` replaces them together with the level's.
+
+    Args:
+        registry: Where the passes are looked up.
+        backend: The target's backend.
+        level: Optimization level, 0 to 3.
+        passes: Pipeline text that replaces the level's passes; None keeps them.
+
+    Raises:
+        UsageError: If the backend names an unknown pass or option.
+    """
+    if level < HIGHEST_LEVEL or passes is not None:
+        return []
+    return build_pipeline(registry, list(backend.optimization()))
 
 
 def build_pipeline(registry: Registry, specs: Sequence[str | Spec]) -> list[Pass]:

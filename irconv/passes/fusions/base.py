@@ -9,8 +9,7 @@ Fusions are matched by use-def chains; ``fuse-conv-batchnorm`` says why.
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,10 +26,50 @@ from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.pattern import rank, scalar
+from irconv.passes.sites import Sites
 
-__all__ = ["Fused", "Fusion", "leak", "region"]
+__all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
 
+_SHAPED = frozenset({"Expand", "Reshape", "Squeeze", "Unsqueeze"})
+"""Operators whose inputs after the first say only of which shape the result is."""
 _OVERRIDE = "the model defines operators of the default domain itself"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A node of the default domain that a fusion needs beside the one that it makes.
+
+    Equal ones are made again at every place; eliminate-common-subexpressions leaves one.
+
+    Attributes:
+        op_type: Operator; its first output is what is meant.
+        inputs: Its inputs, as in :class:`Fused`.
+        attributes: Its attributes.
+        dtype: Dtype of the output, if it is known.
+    """
+
+    op_type: str
+    inputs: Sequence[Item]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    dtype: ir.DataType | None = None
+
+    def values(self) -> list[ir.Value]:
+        """Return the values that it is made of."""
+        return _values(self.inputs)
+
+
+Item = ir.Value | npt.NDArray[Any] | ir.LazyTensor | Made | None
+"""An input of a new node: a value, what becomes a constant, a new node, or none."""
+
+
+def _values(items: Sequence[Item]) -> list[ir.Value]:
+    found: list[ir.Value] = []
+    for item in items:
+        if isinstance(item, ir.Value):
+            found.append(item)
+        elif isinstance(item, Made):
+            found += item.values()
+    return found
 
 
 @dataclass(frozen=True)
@@ -39,24 +78,29 @@ class Fused:
 
     Attributes:
         op_type: Operator.
-        inputs: Its inputs; an array becomes a new constant, None is an absent input.
+        inputs: Its inputs; an array or tensor becomes a new constant, :class:`Made` a node in
+            front of it, None is an absent input.
         outputs: The values that its outputs replace, in order; None for an output that is not
             wanted. They keep their names, types and shapes.
         attributes: Its attributes; one that is None is left out.
         domain: Domain of the operator; one other than the default is imported at version 1.
         opset: The oldest opset of the default domain that has the operator.
         spared: Further values where the region ends. What computes them stays if it is read.
+        shapes: Shapes of inputs that ONNX's own inference does not find, and has to be told.
+        sized: Whether the match knows the dims of the outputs, so that no number can add axes.
         before: Where the node goes: all inputs are computed before, all outputs are read after.
             If not given, that is where the first output was computed.
     """
 
     op_type: str
-    inputs: Sequence[ir.Value | npt.NDArray[Any] | None]
+    inputs: Sequence[Item]
     outputs: Sequence[ir.Value | None]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     domain: str = ""
     opset: int = 1
     spared: Sequence[ir.Value] = ()
+    shapes: Mapping[ir.Value, ir.Shape] = field(default_factory=dict)
+    sized: bool = False
     before: ir.Node | None = None
 
     @property
@@ -75,9 +119,9 @@ class Fused:
 def region(fused: Fused) -> list[ir.Node]:
     """Return the nodes between the inputs of the new node and the values that it replaces.
 
-    Constants do not belong to it.
+    Constants do not belong to it, nor does what only tells a node of which shape its result is.
     """
-    bounds = {value for value in fused.inputs if isinstance(value, ir.Value)}
+    bounds = set(_values(fused.inputs))
     bounds.update(fused.spared)
     found: dict[ir.Node, None] = {}
     stack = fused.replaced[::-1]
@@ -89,7 +133,7 @@ def region(fused: Fused) -> list[ir.Node]:
         found[node] = None
         stack += [
             value
-            for value in reversed(node.inputs)
+            for value in reversed(node.inputs[:1] if node.op_type in _SHAPED else node.inputs)
             if value is not None and value not in bounds and not is_constant(value)
         ]
     return list(found)
@@ -115,6 +159,10 @@ def leak(fused: Fused, nodes: Sequence[ir.Node]) -> str:
     return ""
 
 
+Matcher = Callable[[ir.Node, Scope], Fused | None]
+"""See :meth:`Fusion.match`."""
+
+
 @dataclass(frozen=True)
 class Fusion(Pass):
     """A pass that replaces regions of nodes by one node each.
@@ -127,43 +175,51 @@ class Fusion(Pass):
     effect: ClassVar[Effect] = "real-arithmetic"
     anchors: ClassVar[frozenset[str]] = frozenset()
 
-    @abc.abstractmethod
+    def matcher(self, model: ir.Model) -> Matcher:
+        """Return what judges the anchors of ``model``; a pass that studies the model first has one.
+
+        Otherwise it is :meth:`match`.
+        """
+        del model
+        return self.match
+
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return what takes the place around an anchor, or None where there is no such place.
 
         Raises:
             Keep: If the place comes near; the text is the first condition that failed.
         """
+        raise NotImplementedError
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fuse every place that allows it, bodies and functions included; linear in nodes."""
-        del context
         if any(function.domain in ("", "ai.onnx") for function in model.functions.values()):
             return PassResult(False, {"fused": 0}, (Refusal("", "", _OVERRIDE),))
         names, editor = NameAllocator(model), Editor(model)
+        match = self.matcher(model)
         refusals: list[Refusal] = []
         gone: set[ir.Node] = set()
         read: list[ir.Value] = []
-        fused = 0
+        sites = Sites(context)
         for scope in scopes(model):
             for graph in scope.graphs():
                 for node in tuple(graph):
                     if node in gone or node.domain != "" or node.op_type not in self.anchors:
                         continue
                     try:
-                        found = self.match(node, scope)
+                        found = match(node, scope)
                         nodes = [] if found is None else _judged(found, scope)
                     except Keep as reason:
                         refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
                         continue
-                    if found is not None:
+                    if found is not None and sites.permit(node):
                         read += _replace(found, nodes, scope, names, editor)
                         gone.update(nodes)
-                        fused += 1
         editor.finish()
         for value in read:
             _drop_dead(value)
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals))
+        fused = len(sites.made)
+        return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
 
 
 def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
@@ -177,7 +233,7 @@ def _judged(found: Fused, scope: Scope) -> list[ir.Node]:
     if found.domain and scope.opsets.get(found.domain, 1) != 1:
         raise Keep(f"the model imports another version of {found.domain} than 1")
     nodes = region(found)
-    reason = leak(found, nodes) or _broadcast(found, nodes)
+    reason = leak(found, nodes) or ("" if found.sized else _broadcast(found, nodes))
     if reason:
         raise Keep(reason)
     return nodes
@@ -198,6 +254,8 @@ def _replace(
     found: Fused, nodes: Sequence[ir.Node], scope: Scope, names: NameAllocator, editor: Editor
 ) -> list[ir.Value]:
     """Put the new node in the place of the region; return what the region read."""
+    for value, shape in found.shapes.items():
+        value.shape = shape
     place = found.place
     root = found.replaced[0].producer()
     assert place.graph is not None
@@ -233,16 +291,36 @@ def _replace(
 
 
 def _operand(
-    item: ir.Value | npt.NDArray[Any] | None,
+    item: Item,
     place: ir.Node,
     stem: str,
     scope: Scope,
     names: NameAllocator,
 ) -> ir.Value | None:
-    if not isinstance(item, np.ndarray):
+    if isinstance(item, Made):
+        return _made(item, place, stem, scope, names)
+    if item is None or isinstance(item, ir.Value):
         return item
     name = names.fresh(f"{stem}_constant")
-    return add_constant(place, name, ir.Tensor(item), is_function=scope.is_function)
+    tensor = ir.Tensor(item) if isinstance(item, np.ndarray) else item
+    return add_constant(place, name, tensor, is_function=scope.is_function)
+
+
+def _made(item: Made, place: ir.Node, stem: str, scope: Scope, names: NameAllocator) -> ir.Value:
+    node = ir.Node(
+        "",
+        item.op_type,
+        [_operand(part, place, stem, scope, names) for part in item.inputs],
+        [ir.convenience.convert_attribute(name, value) for name, value in item.attributes.items()],
+        name=names.fresh(f"{stem}_{item.op_type}"),
+    )
+    value = node.outputs[0]
+    value.name = node.name
+    if item.dtype is not None:
+        value.dtype = item.dtype
+    assert place.graph is not None
+    place.graph.insert_before(place, node)
+    return value
 
 
 def _take_over(old: ir.Value, new: ir.Value, editor: Editor) -> None:

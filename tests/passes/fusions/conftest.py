@@ -34,3 +34,10 @@ def torch_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keras_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the SavedModels that ``keras_models.py`` writes."""
     return _written_by("keras_models.py", "tensorflow", tmp_path_factory.mktemp("keras_exports"))
+
+
+@pytest.fixture(scope="session")
+def transformers_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the ONNX files and samples that ``transformers_models.py`` writes."""
+    folder = tmp_path_factory.mktemp("transformers_exports")
+    return _written_by("transformers_models.py", "transformers", folder)

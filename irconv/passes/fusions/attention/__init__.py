@@ -1,0 +1,1 @@
+"""What fuse-attention looks for: scores, probabilities, masks, and queries, keys and values."""
