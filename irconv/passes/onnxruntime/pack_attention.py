@@ -110,7 +110,7 @@ def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
     heads = int_attribute(node, "q_num_heads", 0)
     if not heads:
         return None
-    parts = [_projection(operand(node, index), sizes) for index in range(3)]
+    parts = [_projection(operand(node, index)) for index in range(3)]
     known = [part for part in parts if part is not None]
     if len(known) < 3:
         raise Keep("queries, keys and values are not all products with a constant")
@@ -151,14 +151,13 @@ def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
     )
 
 
-def _projection(value: ir.Value | None, sizes: Sizes) -> _Projection | None:
+def _projection(value: ir.Value | None) -> _Projection | None:
     for product, shift in pairs(value, "Add"):
         found, bias = _product(product), constant_tensor(shift)
         if found is None or bias is None:
             continue
         if bias.size == found.width and bias.shape.numpy()[-1:] == (found.width,):
             return _Projection(found.source, found.weight, found.turned, bias, found.width)
-    del sizes
     return None if value is None else _product(value)
 
 
