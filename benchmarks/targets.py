@@ -7,7 +7,12 @@ process that emits, the largest difference from ONNX Runtime on the source, the 
 and, where the artifact itself runs here, its latency. Emitting happens in a fresh process after
 one tiny model, so that the time of importing an SDK is not counted. Latencies are taken in turn,
 a few runs of every target a round, each target in a process of its own. The models are those of
-``benchmarks/zoo.py``, generated on first use.
+``benchmarks/zoo.py``, generated on first use, and with ``--model resnet18-default-static`` and the
+like the same networks as a fresh initialization leaves them.
+
+``--inputs 6`` takes the error over six random inputs, as its median and its largest; a maximum
+over the outputs for one input varies by half. ONNX Runtime rounds as well: ``--exact`` adds how
+far it and every target are from the same network computed in float64.
 
 ``--model mbv2-static --tflite-file onnx2tf=other.tflite`` takes turns with a file of the same
 network that another tool made, and prints how the latency of irconv's compares with it.
@@ -24,12 +29,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
+from errors import Errors, inputs_like
 
 from irconv.backends.base import Artifact, EmitRequest
 from irconv.errors import IrconvError, UnsupportedError
@@ -39,7 +44,6 @@ from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import MAX_ROUNDS, build_pipeline, resolve_pipeline
 from irconv.plugins import load_registry
-from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.runtime.values import load_samples, save_samples
 from irconv.shapes import DimRange, parse_shapes
 from irconv.spec import parse_spec
@@ -48,6 +52,7 @@ from irconv.worker import Worker
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".cache" / "zoo"
 MODELS = ("resnet18-static", "mbv2-static", "bert6-static", "bert6-dynamic")
+INITIALIZED = tuple(f"{name}-default-static" for name in ("resnet18", "mbv2", "bert6"))
 SPECS = ("onnx", "openvino", "tflite", "coreml", "torchscript", "trt{sm=89}")
 _TINY = '<ir_version: 9, opset_import: ["": 18]> g (float[1, 2] x) => (float[1, 2] y) {y = Relu(x)}'
 _MIB = 1 << 20
@@ -59,13 +64,26 @@ def main() -> int:
     if options.emit:
         print(json.dumps(_emit(*options.emit)))
         return 0
+    if options.generate:
+        _generate(options.generate, options.cache)
+        return 0
     table: dict[str, Any] = {}
     for model in options.model or MODELS:
         path = options.cache / f"{model}.onnx"
         if not path.exists():
-            _generate(model, options.cache)
+            command = [sys.executable, __file__, "--generate", model, "--cache", options.cache]
+            subprocess.run(command, check=True)
         table[model] = measure(
-            path, options.target or list(SPECS), options.rounds, options.runs, options.tflite_file
+            path,
+            options.target or list(SPECS),
+            options.rounds,
+            options.runs,
+            Errors(
+                path,
+                inputs_like(load_samples(path.with_suffix(".npz"))[0], options.inputs),
+                exact=options.exact,
+            ),
+            options.tflite_file,
         )
     if options.json:
         options.json.write_text(json.dumps(table, indent=1) + "\n")
@@ -75,16 +93,19 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", action="append", help="spec of a target; may be repeated")
-    parser.add_argument("--model", action="append", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--model", action="append", help=f"of {', '.join(MODELS + INITIALIZED)}")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the models are kept")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each target a round")
+    parser.add_argument("--inputs", type=int, default=1, help="inputs to take the error over")
+    parser.add_argument("--exact", action="store_true", help="errors against float64 as well")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument(
         "--tflite-file", action="append", default=[], type=_named_file, metavar="NAME=PATH",
         help="a file of the same network made by another tool, timed in turn; needs one --model",
     )  # fmt: skip
     parser.add_argument("--emit", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--generate", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.tflite_file and len(options.model or ()) != 1:
         parser.error("--tflite-file needs exactly one --model")
@@ -99,9 +120,16 @@ def _named_file(text: str) -> tuple[str, Path]:
 
 
 def _generate(model: str, cache: Path) -> None:
+    """Export a model, in a process that nothing else is loaded in, so that none follows from it."""
+    sys.path.insert(0, str(HERE))
+    import torch
+    from architectures.export import export
+    from architectures.registry import FAMILIES, INITIALIZED, architectures
+
+    torch.set_num_threads(1)
     name, form = model.rsplit("-", 1)
-    command = [sys.executable, HERE / "zoo.py", "--generate", f"--{form}", "--only", f"^{name}$"]
-    subprocess.run([*command, "--cache", cache], check=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    export(architectures((*FAMILIES, INITIALIZED))[name], form, cache / f"{model}.onnx")
 
 
 def measure(
@@ -109,17 +137,14 @@ def measure(
     targets: list[str],
     rounds: int,
     runs: int,
+    errors: Errors,
     foreign: Sequence[tuple[str, Path]] = (),
 ) -> dict[str, Any]:
     """Return the figures of one model by target, and print them as they come."""
-    feeds = path.with_suffix(".npz")
-    sample = load_samples(feeds)[0]
-    with OnnxRuntimeRunner(path) as runner:
-        expected = runner.run(sample)
     figures: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-targets-")))
-        save_samples(scratch / "feeds.npz", [sample])
+        save_samples(scratch / "feeds.npz", [errors.samples[0]])
         timed: dict[str, Worker] = {}
         for number, target in enumerate(targets):
             folder = scratch / str(number)
@@ -130,8 +155,7 @@ def measure(
                     Worker("irconv.runtime.service:BackendService", {"target": target})
                 )
                 worker.call("open", directory=str(folder / "artifact"), artifact=artifact)
-                outputs = folder / "outputs.npz"
-                worker.call("run", feeds=str(scratch / "feeds.npz"), outputs=str(outputs))
+                record |= errors.of(_run_by(worker, folder))
                 level = worker.call("describe")["level"]
             except UnsupportedError as error:
                 codes = sorted({diagnostic.code for diagnostic in error.diagnostics})
@@ -141,39 +165,47 @@ def measure(
                 figures[target] = {"failed": str(error)}
                 continue
             record["level"] = level
-            record["max_error"] = _largest_error(load_samples(outputs)[0], expected)
             figures[target] = record
             if level == "artifact":
                 timed[target] = worker
         for name, file in foreign:
-            figures[name], timed[name] = _open_foreign(file, sample, expected, scratch, stack)
+            figures[name], timed[name] = _open_foreign(file, errors, scratch, stack)
         for target, seconds in _latencies(timed, scratch / "feeds.npz", rounds, runs).items():
             figures[target]["latency_ms"] = seconds
     _print(path.stem, figures)
+    if errors.exact:
+        own = errors.of_reference()
+        print(f"ONNX Runtime itself: {own['exact_error']:.2e}/{own['exact_max_error']:.2e} exact")
     for name, _ in foreign:
         _compare(figures, name)
     return figures
 
 
 def _open_foreign(
-    file: Path, sample: Any, expected: Any, scratch: Path, stack: contextlib.ExitStack
+    file: Path, errors: Errors, scratch: Path, stack: contextlib.ExitStack
 ) -> tuple[dict[str, Any], Worker]:
     """Open a TFLite file that another tool made; return its figures and a worker that runs it."""
     from foreign_tflite import foreign_artifact
 
-    artifact = foreign_artifact(file, sample, expected)
+    artifact = foreign_artifact(file, errors.samples[0], errors.expected[0])
     worker = stack.enter_context(
         Worker("irconv.runtime.service:BackendService", {"target": "tflite"})
     )
     worker.call("open", directory=str(file.parent), artifact=artifact.to_json())
-    outputs = scratch / f"{file.stem}-outputs.npz"
-    worker.call("run", feeds=str(scratch / "feeds.npz"), outputs=str(outputs))
-    record = {
-        "level": "artifact",
-        "size_mb": round(file.stat().st_size / 1e6, 1),
-        "max_error": _largest_error(load_samples(outputs)[0], expected),
-    }
-    return record, worker
+    record = {"level": "artifact", "size_mb": round(file.stat().st_size / 1e6, 1)}
+    return record | errors.of(_run_by(worker, scratch)), worker
+
+
+def _run_by(worker: Worker, folder: Path) -> Callable[[Any], Any]:
+    """Return what runs the artifact that a worker has opened."""
+
+    def run(sample: Any) -> Any:
+        feeds, outputs = folder / "run.npz", folder / "outputs.npz"
+        save_samples(feeds, [sample])
+        worker.call("run", feeds=str(feeds), outputs=str(outputs))
+        return load_samples(outputs)[0]
+
+    return run
 
 
 def _compare(figures: dict[str, Any], name: str) -> None:
@@ -261,14 +293,6 @@ def _shapes(path: Path) -> dict[str, DimRange]:
     return parse_shapes(shape_options(path))
 
 
-def _largest_error(actual: Any, expected: Any) -> float:
-    errors = [
-        np.abs(np.asarray(actual[name], np.float64) - np.asarray(value, np.float64)).max()
-        for name, value in expected.items()
-    ]
-    return float(max(errors))
-
-
 def _latencies(
     workers: dict[str, Worker], feeds: Path, rounds: int, runs: int
 ) -> dict[str, list[float]]:
@@ -285,7 +309,8 @@ def _latencies(
 
 def _print(model: str, figures: dict[str, Any]) -> None:
     print(
-        f"\n{model}\n| target | level | legalize s | emit s | peak MiB | MB | error | ms min/med |"
+        f"\n{model}\n| target | level | legalize s | emit s | peak MiB | MB | error median/largest "
+        "| exact median/largest | ms min/med |"
     )
     for target, record in figures.items():
         if "level" not in record:
@@ -295,10 +320,16 @@ def _print(model: str, figures: dict[str, Any]) -> None:
         print(
             f"| {target} | {record['level']} | {record.get('legalize_s', '-')} "
             f"| {record.get('emit_s', '-')} | {record.get('peak_mib', '-')} "
-            f"| {record['size_mb']} | {record['max_error']:.1e} "
+            f"| {record['size_mb']} | {_error(record, '')} | {_error(record, 'exact_')} "
             f"| {latency} |",
             flush=True,
         )
+
+
+def _error(record: dict[str, Any], kind: str) -> str:
+    if f"{kind}error" not in record:
+        return "-"
+    return f"{record[f'{kind}error']:.2e}/{record[f'{kind}max_error']:.2e}"
 
 
 if __name__ == "__main__":

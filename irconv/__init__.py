@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from irconv.api import (
+        bisect,
         check,
         compile,
+        explain,
         golden_check,
         golden_diff,
         golden_record,
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "bisect",
     "check",
     "compile",
+    "explain",
     "golden_check",
     "golden_diff",
     "golden_record",

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from irconv.bisection.bisect import bisect_model
+from irconv.bisection.result import Bisection
 from irconv.bundle import open_bundle
 from irconv.checking import TargetCheck, check_model
 from irconv.compiler import Progress, compile_model
 from irconv.config import CompileOptions
 from irconv.deploy import BundleCheck, run_bundle, verify_bundle
+from irconv.explanation import Explanation, explain_pass
 from irconv.goldens import check_golden, diff_goldens, record
 from irconv.inspection import inspect_path
 from irconv.optimize import OptimizeResult, choose_target, optimize_model
@@ -25,8 +28,10 @@ from irconv.verify.golden import Golden
 from irconv.verify.verifier import Verification
 
 __all__ = [
+    "bisect",
     "check",
     "compile",
+    "explain",
     "golden_check",
     "golden_diff",
     "golden_record",
@@ -141,6 +146,49 @@ def optimize(
         strict=strict,
         max_rounds=MAX_ROUNDS,
         added=added,
+    )
+
+
+def explain(model: PathLike, pass_: str, target: str | None = None, **options: Any) -> Explanation:
+    """Say where a pass fired in a model, where it nearly did, and why it did not.
+
+    Args:
+        model: A model as for :func:`compile`.
+        pass_: Spec text of the pass.
+        target: A target whose own passes are looked at as well.
+        **options: Fields of :class:`irconv.config.CompileOptions`.
+
+    Raises:
+        InputError: If the model cannot be read.
+        UsageError: If there is no such pass or target.
+    """
+    targets = () if target is None else (target,)
+    return explain_pass(str(model), pass_, _options(targets=targets, **options))
+
+
+def bisect(
+    model: PathLike,
+    target: str,
+    *,
+    broken: str | None = None,
+    progress: Progress = lambda _: None,
+    **options: Any,
+) -> Bisection:
+    """Find which pass, which rewrite in it and which tensor broke an output of a target.
+
+    Args:
+        model: A model as for :func:`compile`.
+        target: The target whose outputs differ.
+        broken: Name of the output to look at; None for the first that differs.
+        progress: Called with one line at the start of each stage.
+        **options: Fields of :class:`irconv.config.CompileOptions`, as for :func:`compile`.
+
+    Raises:
+        InputError: If the model or the data cannot be used.
+        UsageError: If there is no such target or output.
+    """
+    return bisect_model(
+        str(model), _options(targets=(target,), **options), output=broken, progress=progress
     )
 
 

@@ -81,7 +81,7 @@ def check_model(
         registry, options.level, options.passes, options.quantize, options.prune, shapes
     )
     with import_model(source, options, registry) as imported:
-        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS)
+        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")
         model = manager.run(imported.model, PassContext(shapes=shapes)).model
         return [_check(backend, model, shapes, registry, options) for backend in backends]
 
@@ -96,9 +96,11 @@ def _check(
     result = TargetCheck(str(backend))
     context = PassContext(abilities=backend.abilities(), shapes=shapes)
     added = target_pipeline(registry, backend, options.level, options.passes)
-    manager = PassManager(build_pipeline(registry, backend.legalization()), strict=True)
+    manager = PassManager(
+        build_pipeline(registry, backend.legalization()), strict=True, check="end"
+    )
     try:
-        optimized = PassManager(added).run(snapshot(model), context).model
+        optimized = PassManager(added, check="end").run(snapshot(model), context).model
         outcome = manager.run(optimized, context)
         result.diagnostics = backend.check(outcome.model, shapes)
     except UnsupportedError as error:

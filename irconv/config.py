@@ -57,7 +57,10 @@ class CompileOptions:
         seed: Seed of the generated inputs.
         trust: Whether code that the source names may run.
         strict: Whether a pass that breaks its contract stops the build.
-        verify_each: Whether every pass is verified by running the model before and after.
+        verify_each: Whether every pass is verified by running the model before and after, its
+            outputs compared and the tensors inside that keep their name and a reader.
+        measure: Whether a pass that a target adds to level 3 is kept only if the artifact got
+            faster.
         dump_ir: Folder for the IR text after each pass; None for none.
         allow_mismatch: Whether an artifact whose outputs differ is published all the same.
         max_ram: Bytes of memory that a worker may use; None for no limit.
@@ -83,6 +86,7 @@ class CompileOptions:
     trust: bool = False
     strict: bool = False
     verify_each: bool = False
+    measure: bool = False
     dump_ir: str | None = None
     allow_mismatch: bool = False
     max_ram: int | None = None

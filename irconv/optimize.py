@@ -130,8 +130,10 @@ def optimize_model(
     start = time.perf_counter()
     loaded = load_model(source)
     nodes_before = node_count(loaded.model)
-    manager = PassManager(passes, strict=strict, max_rounds=max_rounds, observers=observers)
-    last = PassManager(added, strict=strict, observers=observers)
+    manager = PassManager(
+        passes, strict=strict, max_rounds=max_rounds, observers=observers, check="end"
+    )
+    last = PassManager(added, strict=strict, observers=observers, check="end")
     with staging_directory(output) as staging:
         first = manager.run(loaded.model, context)
         result = last.run(first.model, context)

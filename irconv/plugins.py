@@ -6,6 +6,7 @@ dead command line. A name that two distributions claim is an error that names bo
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterable
@@ -171,7 +172,9 @@ class Registry:
                 f"target {name!r} is not installed here", hint=f"pip install {extra}"
             )
         broken = [record for record in self.records() if record.error]
-        hint = f"known: {known}"
+        near = difflib.get_close_matches(name, self._collect(kind), n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        hint += f"known: {known}"
         if broken:
             hint += "; broken plugins: " + ", ".join(record.distribution for record in broken)
         return UsageError(f"there is no {word} {name!r}", where="plugins", hint=hint)
@@ -187,6 +190,10 @@ class Registry:
     def backends(self) -> dict[str, type[Backend]]:
         """Return the backend classes by target name, in registration order."""
         return cast("dict[str, type[Backend]]", self._collect("backend"))
+
+    def pass_class(self, name: str) -> type[Pass]:
+        """Return the class of a pass; raises as :meth:`build_pass`."""
+        return cast("type[Pass]", self._get("pass", name, Configurable))
 
     def build_pass(self, spec: str | Spec) -> Pass:
         """Build a pass from its spec.

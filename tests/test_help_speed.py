@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import onnx
 import pytest
 
 HEAVY = {
@@ -16,14 +17,17 @@ HEAVY = {
 
 def imported(*arguments: str) -> set[str]:
     """Return the top-level modules that a command imports."""
+    return {name.split(".")[0] for name in _import_lines(*arguments)}
+
+
+def _import_lines(*arguments: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "irconv.cli.main", *arguments],
         capture_output=True,
         text=True,
         check=True,
     )
-    lines = [line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line]
-    return {line.split(".")[0] for line in lines}
+    return {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compile", "--help"]])
@@ -35,3 +39,16 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_listing_targets_imports_no_runtime():
     assert imported("targets") & (HEAVY - {"rich"}) == set()
+
+
+def test_optimizing_imports_no_sympy(tmp_path):
+    model = tmp_path / "model.onnx"
+    text = (
+        '<ir_version: 9, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) {y = Relu(x)}'
+    )
+    onnx.save(onnx.parser.parse_model(text), model)
+
+    lines = _import_lines("optimize", str(model), "-o", str(tmp_path / "out.onnx"))
+
+    assert "onnx_ir" in lines
+    assert not {"sympy.core", "onnxruntime", "torch"} & lines

@@ -12,7 +12,7 @@ import torch
 from architectures.registry import Architecture, Network
 from irconv.runtime.values import save_samples
 
-__all__ = ["FORMS", "Form", "export", "require_ordinary", "widened"]
+__all__ = ["FORMS", "Form", "dynamic_shapes", "export", "require_ordinary", "widened"]
 
 Form = Literal["static", "dynamic"]
 FORMS: tuple[Form, ...] = ("static", "dynamic")
@@ -44,7 +44,7 @@ def export(architecture: Architecture, form: Form, path: Path) -> None:
     shapes = None
     if form == "dynamic":
         values = widened(network)
-        shapes = _dynamic_shapes(network)
+        shapes = dynamic_shapes(network)
     partial = path.with_suffix(".partial")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -79,7 +79,7 @@ def widened(network: Network) -> tuple[torch.Tensor, ...]:
     return tuple(values)
 
 
-def _dynamic_shapes(network: Network) -> tuple[object, ...]:
+def dynamic_shapes(network: Network) -> tuple[object, ...]:
     """Return the names of the free dimensions, nested as the parameters of the network are."""
     free = [dict(network.dims.get(name, {})) for name in network.inputs]
     shapes: list[object] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-__all__ = ["Architecture", "Network", "architecture", "architectures"]
+__all__ = ["INITIALIZED", "Architecture", "Network", "architecture", "architectures"]
 
 FAMILIES = (
     "samples",
@@ -22,7 +22,9 @@ FAMILIES = (
     "recurrent",
     "keras_vision",
 )
-"""The modules of this package that define architectures."""
+"""The modules of this package that define the zoo's architectures."""
+INITIALIZED = "initialized"
+"""The module of the sample networks as a fresh initialization leaves them; no part of the zoo."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def architecture(name: str) -> Callable[[Callable[[], Network]], Callable[[], Ne
     return register
 
 
-def architectures() -> dict[str, Architecture]:
-    """Return every architecture by name."""
-    for family in FAMILIES:
+def architectures(families: Sequence[str] = FAMILIES) -> dict[str, Architecture]:
+    """Return every architecture of some families by name."""
+    for family in families:
         importlib.import_module(f"architectures.{family}")
-    return dict(_ARCHITECTURES)
+    return {name: entry for name, entry in _ARCHITECTURES.items() if entry.family in families}

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["machine", "packages", "read_results", "write_results"]
+from documents import Documents, Results, versions
 
-_DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
-_JSON, _PAGE = _DOCS / "zoo.json", _DOCS / "zoo.md"
-_PACKAGES = (
+__all__ = ["read_results", "write_results"]
+
+_DISTRIBUTIONS = (
     "irconv", "torch", "transformers", "keras", "onnx", "onnxruntime", "openvino",
     "tensorrt-rtx-cu13", "ai-edge-litert", "coremltools", "executorch",
 )  # fmt: skip
 
-Results = dict[str, dict[str, Any]]
-"""By model, ``NAME-FORM``: ``family``, ``nodes``, ``bytes`` and ``targets``."""
-
 
 def read_results() -> Results:
-    """Return the committed results by model."""
-    if not _JSON.exists():
-        return {}
-    document: dict[str, Results] = json.loads(_JSON.read_text(encoding="utf-8"))
-    return document["models"]
+    """Return the committed results by model: ``family``, ``nodes``, ``bytes`` and ``targets``."""
+    return _DOCUMENTS.read()
 
 
 def write_results(results: Mapping[str, Any]) -> None:
@@ -37,33 +26,11 @@ def write_results(results: Mapping[str, Any]) -> None:
     for model, record in results.items():
         targets = merged.get(model, {}).get("targets", {}) | record["targets"]
         merged[model] = record | {"targets": targets}
-    measured = {"machine": machine(), "packages": packages(_PACKAGES)}
-    document = {"measured_on": measured, "models": dict(sorted(merged.items()))}
-    _JSON.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    _PAGE.write_text("\n".join(_page(document["models"], measured)) + "\n", encoding="utf-8")
-
-
-def machine() -> str:
-    """Return what the figures were measured on."""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python " + (
-        platform.python_version()
-    )
-
-
-def packages(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the distributions that are installed."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    _DOCUMENTS.write(merged)
 
 
 def _page(models: Results, measured: Mapping[str, Any]) -> list[str]:
     targets = sorted({target for record in models.values() for target in record["targets"]})
-    packages = ", ".join(f"{name} {number}" for name, number in measured["packages"].items())
     names = {model.rsplit("-", 1)[0] for model in models}
     return [
         "# Model zoo",
@@ -80,7 +47,7 @@ def _page(models: Results, measured: Mapping[str, Any]) -> list[str]:
             "tolerance, on the level that its column head names."
         ),
         "",
-        f"Measured on {measured['machine']}; {packages}.",
+        f"Measured on {measured['machine']}; {versions(measured)}.",
         "",
         "| target | level | static | dynamic |",
         "|---|---|---|---|",
@@ -128,3 +95,6 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
     if entry["status"] == "pass":
         return f"pass, {entry['seconds']:.1f} s, {entry['mib']} MiB"
     return entry["status"].replace("|", "\\|")
+
+
+_DOCUMENTS = Documents("zoo", "models", _DISTRIBUTIONS, _page)

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from architectures.registry import Network
 from architectures.weights import randomize
 
-__all__ = ["TEXT", "IMAGE", "decoder", "ids", "image", "network"]
+__all__ = ["TEXT", "IMAGE", "decoder", "ids", "image", "network", "plain"]
 
 TEXT = {0: "batch", 1: "sequence"}
 IMAGE = {0: "batch"}
@@ -74,6 +74,16 @@ def network(
 ) -> Network:
     """Wrap a network of transformers, with weights drawn from a seed."""
     randomize(model, **inputs)
+    return plain(model, inputs, picks, dims)
+
+
+def plain(
+    model: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    picks: Sequence[str],
+    dims: Mapping[str, Mapping[int, str]],
+) -> Network:
+    """Wrap a network of transformers with the weights that it has."""
     return Network(_Plain(model, list(inputs), picks), inputs, tuple(picks), dims)
 
 

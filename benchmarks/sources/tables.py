@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from architectures.tables import machine, packages
+from documents import Documents, Results, versions
 
 __all__ = ["read_results", "write_results"]
 
-_DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
-_JSON, _PAGE = _DOCS / "frontends.json", _DOCS / "frontends.md"
-_PACKAGES = (
+_DISTRIBUTIONS = (
     "irconv", "torch", "transformers", "tensorflow-cpu", "keras", "tf2onnx", "ai-edge-litert",
     "onnx", "onnxruntime",
 )  # fmt: skip
 
-Results = dict[str, dict[str, Any]]
-
 
 def read_results() -> Results:
     """Return the committed results by source."""
-    if not _JSON.exists():
-        return {}
-    document: dict[str, Results] = json.loads(_JSON.read_text(encoding="utf-8"))
-    return document["sources"]
+    return _DOCUMENTS.read()
 
 
 def write_results(results: Mapping[str, Any]) -> None:
     """Write ``docs/reference/frontends.json`` and ``frontends.md``; sources not run stay."""
-    merged = dict(sorted((read_results() | dict(results)).items()))
-    measured = {"machine": machine(), "packages": packages(_PACKAGES)}
-    document = {"measured_on": measured, "sources": merged}
-    _JSON.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    _PAGE.write_text("\n".join(_page(merged, measured)) + "\n", encoding="utf-8")
+    _DOCUMENTS.write(read_results() | dict(results))
 
 
 def _page(sources: Results, measured: Mapping[str, Any]) -> list[str]:
-    versions = ", ".join(f"{name} {number}" for name, number in measured["packages"].items())
     models = {record["model"] for record in sources.values()}
     passed = sum(record["status"] == "pass" for record in sources.values())
     by_form: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -58,7 +44,7 @@ def _page(sources: Results, measured: Mapping[str, Any]) -> list[str]:
             f"tolerance. {passed} of {len(sources)} pass ({100 * passed / len(sources):.0f}%)."
         ),
         "",
-        f"Measured on {measured['machine']}; {versions}.",
+        f"Measured on {measured['machine']}; {versions(measured)}.",
         "",
         "| form | passes |",
         "|---|---|",
@@ -81,3 +67,6 @@ def _row(record: Mapping[str, Any]) -> str:
     return head + (
         f"| pass | {record['max_abs']:.1e} | {record['tolerance']:.1e} | {record['seconds']:.1f} |"
     )
+
+
+_DOCUMENTS = Documents("frontends", "sources", _DISTRIBUTIONS, _page)

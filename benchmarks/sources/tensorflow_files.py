@@ -16,7 +16,7 @@ from keras import layers
 
 from sources.catalog import Source
 
-__all__ = ["write"]
+__all__ = ["calibrate", "images", "randomize", "require_ordinary", "write"]
 
 _SEED = 12
 _SIZES = {"Xception": 71, "InceptionV3": 75}
@@ -45,21 +45,22 @@ def write(source: Source, path: Path) -> None:
 def _model(name: str) -> Any:
     if name in _NETWORKS:
         model = _NETWORKS[name]()
-        _randomize(model)
+        randomize(model)
         probe = model(_probe(model))
     else:
         size = _SIZES.get(name, _SIZE)
         build = getattr(keras.applications, name)
         head = {"include_top": False, "pooling": "avg"} if name == "VGG16" else {"classes": 10}
         model = build(weights=None, input_shape=(size, size, 3), **head)
-        _randomize(model)
-        _calibrate(model, size)
-        probe = model(_images(2, size), training=False)
-    _require_ordinary(name, np.asarray(probe))
+        randomize(model)
+        calibrate(model, size)
+        probe = model(images(2, size), training=False)
+    require_ordinary(name, np.asarray(probe))
     return model
 
 
-def _images(count: int, size: int) -> np.ndarray:
+def images(count: int, size: int) -> np.ndarray:
+    """Return random images, [count, size, size, 3]."""
     return np.random.default_rng(_SEED).standard_normal((count, size, size, 3)).astype(np.float32)
 
 
@@ -71,7 +72,7 @@ def _probe(model: Any) -> np.ndarray:
     return random.standard_normal(shape).astype(np.float32)
 
 
-def _randomize(model: Any) -> None:
+def randomize(model: Any) -> None:
     """Draw weights after He, scales around 1 and shifts around 0."""
     random = np.random.default_rng(_SEED)
     for weight in model.weights:
@@ -87,17 +88,18 @@ def _randomize(model: Any) -> None:
         weight.assign(noise * np.float32(gain))
 
 
-def _calibrate(model: Any, size: int) -> None:
+def calibrate(model: Any, size: int) -> None:
     """Let every batch norm take the statistics of random images."""
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.0
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
-    model(_images(4, size), training=True)
+    model(images(4, size), training=True)
 
 
-def _require_ordinary(name: str, output: np.ndarray) -> None:
+def require_ordinary(name: str, output: np.ndarray) -> None:
+    """Raise ``ValueError`` for an output that is constant, not finite, vanishing or huge."""
     largest, spread = float(np.abs(output).max()), float(output.std())
     if not (1e-3 < largest < 1e4 and spread > 1e-3 * largest):
         raise ValueError(f"{name}: an output reaches {largest:.3g} and spreads by {spread:.3g}")
@@ -221,9 +223,9 @@ def _convert(model: Any, path: Path, *, integers: bool = False) -> None:
     """Write a TFLite file for one sample, by TensorFlow's own converter."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model)])
     if integers:
-        images = _images(16, model.inputs[0].shape[1])
+        sample = images(16, model.inputs[0].shape[1])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
+        converter.representative_dataset = lambda: ([image[None]] for image in sample)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     path.write_bytes(converter.convert())

@@ -51,7 +51,16 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Check everything, build and write nothing.")
 @click.option("--offline", is_flag=True, help="Forbid the network; irconv itself never uses it.")
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
-@click.option("--verify-each", is_flag=True, help="Run the model before and after every pass.")
+@click.option(
+    "--verify-each",
+    is_flag=True,
+    help="Compare the outputs and the tensors inside before and after every pass.",
+)
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="With -O 3: keep a pass of the target only if the artifact gets faster beyond noise.",
+)
 @click.option("--dump-ir", type=click.Path(), help="Folder for the IR text after each pass.")
 @click.option("--allow-mismatch", is_flag=True, help="Publish even if outputs differ.")
 @click.option(
@@ -95,7 +104,7 @@ def command(
     if as_json:
         emit_json(result.to_json())
     else:
-        _print(result, dry_run=dry_run)
+        _print(result, dry_run=dry_run, measure=options.measure)
     return int(result.exit_code)
 
 
@@ -113,7 +122,7 @@ def _forbid_network() -> None:
         os.environ[name] = "1"
 
 
-def _print(result: CompileResult, *, dry_run: bool) -> None:
+def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
     for record in result.passes:
         if record.error:
             click.echo(f"warning: pass {record.spec} was rolled back: {record.error}", err=True)
@@ -128,11 +137,43 @@ def _print(result: CompileResult, *, dry_run: bool) -> None:
             [_row(target) for target in result.targets],
         )
     for target in result.targets:
+        for line in _rolled_back(target, len(result.passes)):
+            click.echo(f"warning: {target.target}: {line}", err=True)
+        for line in _measured(target) if measure else ():
+            click.echo(f"measured: {target.target}: {line}", err=True)
         for note in _notes(target):
             click.echo(f"note: {target.target}: {note}", err=True)
         if target.error is not None:
             click.secho("error: ", fg="red", bold=True, err=True, nl=False)
             click.echo(str(target.error), err=True)
+
+
+def _rolled_back(target: TargetResult, shared: int) -> list[str]:
+    """Return one line for each pass of the target itself that was rolled back."""
+    records = [] if target.manifest is None else target.manifest["passes"][shared:]
+    return [
+        f"pass {record['spec']} was rolled back: {record['error']}"
+        for record in records
+        if record.get("error")
+    ]
+
+
+def _measured(target: TargetResult) -> list[str]:
+    """Return one line for each pass that was measured, or should have been."""
+    if target.manifest is None:
+        return []
+    lines = [
+        f"{record['spec']} {'kept' if entry['kept'] else 'left out'}: {_times(entry)}"
+        for record in target.manifest["passes"]
+        if (entry := record.get("details", {}).get("measured"))
+    ]
+    return lines or ["no pass that the target adds to -O 3 changed a node"]
+
+
+def _times(entry: dict[str, Any]) -> str:
+    if entry["before_ms"] is None:
+        return str(entry["reason"])
+    return f"{entry['before_ms']:.3g} -> {entry['after_ms']:.3g} ms, {entry['reason']}"
 
 
 def _notes(target: TargetResult) -> list[str]:

@@ -13,6 +13,7 @@ import sys
 import click
 
 from irconv import __version__
+from irconv.cli.deferred_imports import defer_imports
 from irconv.errors import ExitCode, IrconvError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -24,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "run": "Run a bundle on inputs from files.",
     "inspect": "Say what a model or a bundle is, executing nothing in it.",
     "optimize": "Run the pass pipeline alone, from ONNX to ONNX.",
+    "bisect": "Find which pass, rewrite and tensor broke an output.",
+    "explain": "Say where a pass fired in a model, and why not elsewhere.",
     "golden": "Record, check and compare golden files for your own CI.",
     "passes": "List the passes, their options and what they do to the numbers.",
     "targets": "List the targets and whether each can be built here.",
@@ -112,6 +115,7 @@ def main() -> None:
     Imports and graphs make many objects and little garbage, so the collector runs rarely.
     """
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    defer_imports()
     sys.exit(run(sys.argv[1:]))
 
 

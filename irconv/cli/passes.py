@@ -31,13 +31,12 @@ def command(name: str | None, as_json: bool) -> None:
 
     With NAME, show one pass's whole documentation and its options.
     """
-    from irconv.errors import UsageError
     from irconv.plugins import load_registry
 
     registry = load_registry()
     passes = registry.passes()
-    if name is not None and name not in passes:
-        raise UsageError(f"there is no pass {name!r}", hint="`irconv passes` lists them")
+    if name is not None:
+        registry.pass_class(name)
     levels, targets = _level_specs(), _target_specs(registry)
     rows = [_facts(cls, levels, targets) for cls in passes.values() if name in (None, cls.name)]
     if as_json:

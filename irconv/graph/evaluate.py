@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from irconv.graph.hazards import hazard
 
@@ -142,6 +141,8 @@ def evaluate(
         EvaluationError: If the inputs are a hazard, such as a division by zero, if the
             reference implementation fails, or if its result is not what was predicted.
     """
+    from onnx.reference import ReferenceEvaluator
+
     proto = prediction.proto
     arrays = [None if tensor is None else np.asarray(tensor.numpy()) for tensor in tensors]
     danger = hazard(proto, arrays)

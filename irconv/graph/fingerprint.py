@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
-__all__ = ["fingerprint"]
+__all__ = ["attribute_signature", "fingerprint", "function_fingerprint"]
 
 
 def fingerprint(model: ir.Model) -> int:
@@ -19,7 +19,8 @@ def fingerprint(model: ir.Model) -> int:
     Linear in the number of nodes; no weight is read.
     """
     functions = tuple(
-        (identifier, _function(function)) for identifier, function in model.functions.items()
+        (identifier, function_fingerprint(function))
+        for identifier, function in model.functions.items()
     )
     return hash(
         (
@@ -36,7 +37,8 @@ def _items(mapping: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
     return tuple(sorted(mapping.items()))
 
 
-def _function(function: ir.Function) -> int:
+def function_fingerprint(function: ir.Function) -> int:
+    """Return the hash of one local function, as :func:`fingerprint` makes it of the model."""
     attributes = tuple((name, str(attribute)) for name, attribute in function.attributes.items())
     return hash((attributes, _graph(function.graph), _items(function.opset_imports)))
 
@@ -73,12 +75,13 @@ def _node(node: ir.Node) -> int:
             node.name,
             tuple(None if value is None else value.name for value in node.inputs),
             _values(node.outputs),
-            tuple(_attribute(attribute) for attribute in node.attributes.values()),
+            tuple(attribute_signature(attribute) for attribute in node.attributes.values()),
         )
     )
 
 
-def _attribute(attribute: ir.Attr) -> tuple[object, ...]:
+def attribute_signature(attribute: ir.Attr) -> tuple[object, ...]:
+    """Return what tells attributes apart within one process; tensors count by identity."""
     if attribute.is_ref():
         return (attribute.name, attribute.ref_attr_name)
     if attribute.type == ir.AttributeType.GRAPH:

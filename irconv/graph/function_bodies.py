@@ -47,7 +47,7 @@ def expand_nodes(
     expanded: list[str] = []
     refused: list[tuple[ir.Node, str]] = []
     for scope in scopes(model):
-        for node in list(scope.graph.all_nodes()):
+        for node in list(scope.nodes()):
             if node.op_identifier() in model.functions or not wanted(node):
                 continue
             try:

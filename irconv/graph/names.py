@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
 
-from irconv.graph.walk import all_graphs
+from irconv.graph.walk import all_graphs, nested_graphs
 
 __all__ = ["NameAllocator", "ambiguous_names", "fresh_name"]
 
@@ -67,7 +67,7 @@ def ambiguous_names(model: ir.Model) -> frozenset[str]:
 def _graphs(model: ir.Model | ir.Graph) -> Iterable[ir.Graph]:
     if isinstance(model, ir.Model):
         return all_graphs(model)
-    return (model, *model.subgraphs())
+    return (model, *nested_graphs(model))
 
 
 def _names(graph: ir.Graph) -> Iterator[str]:

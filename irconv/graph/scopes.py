@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from irconv.graph.walk import subgraphs_of
+from irconv.graph.walk import nested_graphs, subgraphs_of
 
 __all__ = ["ONNX_DOMAINS", "Scope", "nested_nodes", "scopes"]
 
@@ -32,7 +32,12 @@ class Scope:
     def graphs(self) -> Iterator[ir.Graph]:
         """Yield the graph, then the bodies inside it."""
         yield self.graph
-        yield from self.graph.subgraphs()
+        yield from nested_graphs(self.graph)
+
+    def nodes(self) -> Iterator[ir.Node]:
+        """Yield the nodes of these graphs."""
+        for graph in self.graphs():
+            yield from graph
 
 
 def scopes(model: ir.Model) -> Iterator[Scope]:

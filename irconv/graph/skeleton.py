@@ -6,16 +6,18 @@ a weight is dtype and shape; the content matters only for small tensors such as 
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection, Mapping
+from typing import Any
+
 import onnx
 import onnx_ir as ir
 
 from irconv.graph.scopes import ONNX_DOMAINS
-from irconv.graph.walk import all_graphs, all_nodes
 
-__all__ = ["forget_inferred_types", "skeleton_proto"]
+__all__ = ["skeleton_proto"]
 
 _KEPT_ITEMS = 1024
+_Identifier = tuple[str, str, str]
 
 
 def skeleton_proto(model: ir.Model) -> onnx.ModelProto:
@@ -23,67 +25,132 @@ def skeleton_proto(model: ir.Model) -> onnx.ModelProto:
 
     Such a tensor becomes external data at a place that does not exist, so the message must not
     be run. Intermediate types and shapes of standard operators are left out, since a file may
-    state them wrongly; they follow from the inputs.
+    state them wrongly; they follow from the inputs. Outputs of the main graph keep their type,
+    which is part of the interface, and 3-D operands of Attention the size of their last dim: ONNX
+    takes one that it does not know for 0 there.
     """
-    copy = model.clone()
-    for graph in all_graphs(copy):
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                value.const_value = _declared(value.const_value, value.name or "")
-    for node in all_nodes(copy):
-        for name, attribute in list(node.attributes.items()):
-            if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
-                node.attributes[name] = ir.AttrTensor(name, _declared(attribute.as_tensor(), ""))
-    forget_inferred_types(copy)
-    return ir.to_proto(copy)
+    proto = onnx.ModelProto(ir_version=model.ir_version)
+    _opsets_into(proto.opset_import, model.opset_imports)
+    functions = model.functions.keys()
+    _graph_into(proto.graph, model.graph, functions, top=True)
+    for function in model.functions.values():
+        _function_into(proto.functions.add(), function, functions)
+    return proto
 
 
-def forget_inferred_types(model: ir.Model) -> None:
-    """Clear type and shape of what standard operators and local functions compute.
+def _opsets_into(protos: Any, opsets: Mapping[str, int]) -> None:
+    for domain, version in opsets.items():
+        proto = protos.add()
+        proto.domain, proto.version = domain, version
 
-    Outputs of the main graph keep their type, which is part of the interface. What Attention
-    reads keeps the size of its last dim: ONNX takes one that it does not know for 0 there.
-    """
-    functions = model.functions
-    widths = _attention_widths(model)
-    for node in all_nodes(model):
-        if node.domain in ONNX_DOMAINS or node.op_identifier() in functions:
+
+def _function_into(
+    proto: onnx.FunctionProto, function: ir.Function, functions: Collection[_Identifier]
+) -> None:
+    proto.domain, proto.name, proto.overload = function.domain, function.name, function.overload
+    _opsets_into(proto.opset_import, function.opset_imports)
+    proto.input.extend(value.name or "" for value in function.inputs)
+    proto.output.extend(value.name or "" for value in function.outputs)
+    for attribute in function.attributes.values():
+        if attribute.value is None:
+            proto.attribute.append(attribute.name)
+        else:
+            ir.serde.serialize_attribute_into(proto.attribute_proto.add(), attribute)
+    for node in function:
+        _node_into(proto.node.add(), node, functions)
+
+
+def _graph_into(
+    proto: onnx.GraphProto,
+    graph: ir.Graph,
+    functions: Collection[_Identifier],
+    *,
+    top: bool = False,
+) -> None:
+    proto.name = graph.name or ""
+    for value in graph.inputs:
+        _value_into(proto.input.add(), value, typed=True, shaped=True)
+    for name, value in graph.initializers.items():
+        if value.const_value is not None:
+            _tensor_into(proto.initializer.add(), value.const_value, name)
+    for node in graph:
+        _node_into(proto.node.add(), node, functions)
+        if not _is_inferred(node, functions):
             for value in node.outputs:
-                value.shape = widths.get(value)
-                if value in widths:
-                    continue
-                if not value.is_graph_output() or value.graph is not model.graph:
-                    value.type = None
+                if value.name and not value.is_graph_output():
+                    _value_into(proto.value_info.add(), value, typed=True, shaped=True)
+        if node.op_type == "Attention" and node.domain == "":
+            _attention_widths_into(proto, node)
+    for value in graph.outputs:
+        producer = value.producer()
+        inferred = producer is not None and _is_inferred(producer, functions)
+        _value_into(proto.output.add(), value, typed=top or not inferred, shaped=not inferred)
 
 
-def _attention_widths(model: ir.Model) -> dict[ir.Value, ir.Shape]:
-    """Return shapes of which only the last of three dims is known."""
-    found: dict[ir.Value, ir.Shape] = {}
-    for node in all_nodes(model):
-        if node.op_type != "Attention" or node.domain != "":
+def _attention_widths_into(proto: onnx.GraphProto, node: ir.Node) -> None:
+    for value in node.inputs[:3]:
+        if value is None or value.type is None or value.shape is None or len(value.shape) != 3:
             continue
-        for value in node.inputs[:3]:
-            if value is None or value.shape is None or len(value.shape) != 3:
-                continue
-            width = value.shape[2]
-            if isinstance(width, int):
-                found[value] = ir.Shape([None, None, width])
-    return found
+        width = value.shape[2]
+        if isinstance(width, int) and value.producer() is not None:
+            info = proto.value_info.add(name=value.name or "")
+            ir.serde.serialize_type_into(info.type, value.type)
+            ir.serde.serialize_shape_into(info.type, ir.Shape([None, None, width]))
 
 
-def _declared(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
+def _is_inferred(node: ir.Node, functions: Collection[_Identifier]) -> bool:
+    """Whether types and shapes of a node's outputs follow from its inputs."""
+    return node.domain in ONNX_DOMAINS or node.op_identifier() in functions
+
+
+def _value_into(proto: onnx.ValueInfoProto, value: ir.Value, *, typed: bool, shaped: bool) -> None:
+    proto.name = value.name or ""
+    if not typed or value.type is None:
+        return
+    ir.serde.serialize_type_into(proto.type, value.type)
+    if shaped and value.shape is not None:
+        ir.serde.serialize_shape_into(proto.type, value.shape)
+
+
+def _node_into(proto: onnx.NodeProto, node: ir.Node, functions: Collection[_Identifier]) -> None:
+    proto.op_type, proto.domain, proto.overload = node.op_type, node.domain, node.overload
+    proto.name = node.name or ""
+    proto.input.extend("" if value is None else value.name or "" for value in node.inputs)
+    proto.output.extend(value.name or "" for value in node.outputs)
+    for attribute in node.attributes.values():
+        _attribute_into(proto.attribute.add(), attribute, functions)
+
+
+def _attribute_into(
+    proto: onnx.AttributeProto, attribute: ir.Attr, functions: Collection[_Identifier]
+) -> None:
+    proto.name = attribute.name
+    if attribute.is_ref():
+        ir.serde.serialize_reference_attribute_into(proto, attribute)
+    elif attribute.type == ir.AttributeType.TENSOR:
+        proto.type = onnx.AttributeProto.TENSOR
+        tensor = attribute.as_tensor()
+        _tensor_into(proto.t, tensor, tensor.name or "")
+    elif attribute.type == ir.AttributeType.GRAPH:
+        proto.type = onnx.AttributeProto.GRAPH
+        _graph_into(proto.g, attribute.as_graph(), functions)
+    elif attribute.type == ir.AttributeType.GRAPHS:
+        proto.type = onnx.AttributeProto.GRAPHS
+        for graph in attribute.as_graphs():
+            _graph_into(proto.graphs.add(), graph, functions)
+    else:
+        ir.serde.serialize_attribute_into(proto, attribute)
+
+
+def _tensor_into(proto: onnx.TensorProto, tensor: ir.TensorProtocol, name: str) -> None:
     if tensor.dtype == ir.DataType.STRING:
-        return tensor
+        ir.serde.serialize_tensor_into(proto, tensor)
+        proto.name = name
+        return
+    proto.name, proto.data_type = name, int(tensor.dtype)
+    proto.dims.extend(tensor.shape.numpy())
     if tensor.size > _KEPT_ITEMS or tensor.dtype.bitwidth < 8:
-        return ir.ExternalTensor(
-            "elided",
-            0,
-            tensor.nbytes,
-            tensor.dtype,
-            shape=ir.Shape(tensor.shape.numpy()),
-            name=name,
-            base_dir="",
-        )
-    if isinstance(tensor, ir.ExternalTensor):
-        return ir.Tensor(np.array(tensor.numpy()), name=name)
-    return tensor
+        proto.data_location = onnx.TensorProto.EXTERNAL
+        proto.external_data.add(key="location", value="elided")
+    else:
+        proto.raw_data = tensor.tobytes()

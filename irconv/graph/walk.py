@@ -6,16 +6,30 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-__all__ = ["all_graphs", "all_nodes", "node_count", "subgraphs_of"]
+__all__ = ["all_graphs", "all_nodes", "nested_graphs", "node_count", "subgraphs_of"]
 
 
 def all_graphs(model: ir.Model) -> Iterator[ir.Graph]:
     """Yield the main graph, then bodies inside it, then each function's graph and bodies."""
     yield model.graph
-    yield from model.graph.subgraphs()
+    yield from nested_graphs(model.graph)
     for function in model.functions.values():
         yield function.graph
-        yield from function.graph.subgraphs()
+        yield from nested_graphs(function.graph)
+
+
+def nested_graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
+    """Yield the bodies inside ``graph``, at any depth, each before those inside it."""
+    open_graphs = [iter(graph)]
+    while open_graphs:
+        for node in open_graphs[-1]:
+            bodies = tuple(subgraphs_of(node)) if node.attributes else ()
+            if bodies:
+                yield from bodies
+                open_graphs.extend(iter(body) for body in reversed(bodies))
+                break
+        else:
+            open_graphs.pop()
 
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -17,6 +17,7 @@ from typing import ClassVar, TypeVar
 import onnx_ir as ir
 
 from irconv.errors import InputError, UsageError
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult
 
 __all__ = ["BindShapes"]
@@ -166,7 +167,7 @@ def _dim_names(values: Iterable[ir.Value]) -> set[str]:
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    for scope in (graph, *graph.subgraphs()):
+    for scope in (graph, *nested_graphs(graph)):
         yield from scope.inputs
         yield from scope.initializers.values()
         for node in scope:

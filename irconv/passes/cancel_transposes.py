@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CancelTransposes"]
 
 _OLDEST = 13
+_AXES_ARE_INPUTS = 18
 _SWEEPS = 4
 
 
@@ -69,18 +71,20 @@ class CancelTransposes(Pass):
         from irconv.passes.layout.candidates import grow
         from irconv.passes.layout.choice import choose, count_transposes
         from irconv.passes.layout.rewrite import Rewriter
-        from irconv.passes.layout.rules import RULES
+        from irconv.passes.layout.rules import RULES, RULES_BEFORE_18
 
         del context
-        if model.graph.opset_imports.get("", 0) < _OLDEST:
+        opset = model.graph.opset_imports.get("", 0)
+        rules = RULES if opset >= _AXES_ARE_INPUTS else RULES_BEFORE_18
+        if opset < _OLDEST:
             return PassResult(False, {"needs-opset": _OLDEST})
         cancelled = 0
         for _ in range(_SWEEPS):
-            graphs = [model.graph, *model.graph.subgraphs()]
+            graphs = [model.graph, *nested_graphs(model.graph)]
             seeds = list(_seeds(graphs))
             if not seeds:
                 break
-            forms: dict[ir.Node, Form] = choose(grow({}, seeds, RULES), {}, graphs)
+            forms: dict[ir.Node, Form] = choose(grow({}, seeds, rules), {}, graphs)
             saved = len(seeds) // 2 - count_transposes(forms, graphs)
             if saved <= 0:
                 break

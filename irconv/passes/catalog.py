@@ -20,15 +20,21 @@ from irconv.passes.decompose.signal import DecomposeSignal
 from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.drop_default_inputs import DropDefaultInputs
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
 from irconv.passes.expand_functions import ExpandFunctions
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
+from irconv.passes.fold_biases import FoldBiases
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_layouts import FoldLayouts
+from irconv.passes.fold_padding import FoldPadding
+from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fusions.fuse_attention import FuseAttention
 from irconv.passes.fusions.fuse_gelu import FuseGelu
 from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
@@ -44,6 +50,12 @@ from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
+from irconv.passes.lift_constants import LiftConstants
+from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_concats import MergeConcats
+from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
+from irconv.passes.merge_reshapes import MergeReshapes
+from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
@@ -54,6 +66,8 @@ from irconv.passes.onnxruntime.separate_residual_sum import SeparateResidualSum
 from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
+from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 
 __all__ = ["PASSES"]
 
@@ -77,12 +91,26 @@ PASSES: tuple[type[Pass], ...] = (
     EmulateDtypes,
     NarrowFloat64,
     InferShapes,
+    LiftConstants,
     EliminateIdentity,
     FoldConstants,
+    FoldLayouts,
     EliminateNoOp,
+    DropDefaultInputs,
     FoldShapes,
+    MergeReshapes,
+    SinkReshapes,
+    MergeConcats,
+    MergeSlices,
+    UnflattenMatmuls,
     CancelTransposes,
+    FoldPadding,
+    MergeArithmetic,
     FuseConvBatchnorm,
+    FoldScales,
+    FoldBiases,
+    MergeParallelMatmuls,
+    FuseGemm,
     FuseInstanceNormalization,
     FuseGroupNormalization,
     FuseLayerNormalization,

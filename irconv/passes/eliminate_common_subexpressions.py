@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
+from irconv.graph.attribute_keys import attributes_key
 from irconv.graph.determinism import is_random
-from irconv.graph.digest import TensorKey
 from irconv.graph.edit import Editor
 from irconv.graph.scoped import ScopedTable
 from irconv.graph.scopes import ONNX_DOMAINS, Scope, scopes
@@ -103,37 +102,5 @@ def _node_key(node: ir.Node) -> Hashable:
         node.op_identifier(),
         tuple(node.inputs),
         tuple(bool(value.name) for value in node.outputs),
-        tuple(
-            sorted(
-                ((name, _attribute_key(value)) for name, value in node.attributes.items()),
-                key=lambda item: item[0],
-            )
-        ),
+        attributes_key(node),
     )
-
-
-def _attribute_key(attribute: ir.Attr) -> Hashable:
-    if attribute.is_ref():
-        return ("reference", attribute.ref_attr_name, attribute.type)
-    if attribute.type == ir.AttributeType.TENSOR:
-        return (attribute.type, TensorKey(attribute.as_tensor()))
-    if attribute.type == ir.AttributeType.TENSORS:
-        return (attribute.type, tuple(TensorKey(tensor) for tensor in attribute.as_tensors()))
-    if attribute.type == ir.AttributeType.FLOAT:
-        return (attribute.type, struct.pack("<d", attribute.as_float()))
-    if attribute.type == ir.AttributeType.FLOATS:
-        floats = attribute.as_floats()
-        return (attribute.type, struct.pack(f"<{len(floats)}d", *floats))
-    if attribute.type in _PLAIN:
-        return (attribute.type, attribute.value)
-    return (attribute.type, id(attribute.value))
-
-
-_PLAIN = frozenset(
-    {
-        ir.AttributeType.INT,
-        ir.AttributeType.INTS,
-        ir.AttributeType.STRING,
-        ir.AttributeType.STRINGS,
-    }
-)

@@ -103,6 +103,8 @@ def _sweep_initializers(graph: ir.Graph) -> int:
 
 def _sweep_functions(model: ir.Model) -> int:
     """Remove functions that no chain of calls from the main graph reaches."""
+    if not model.functions:
+        return 0
     nodes = [*model.graph.all_nodes()]
     reached: set[ir.OperatorIdentifier] = set()
     while nodes:

@@ -63,7 +63,7 @@ class EliminateNoOp(Pass):
         editor = Editor(model)
         refusals: list[Refusal] = []
         for scope in scopes(model):
-            for node in scope.graph.all_nodes():
+            for node in scope.nodes():
                 check = checks.get(node.op_type) if node.domain == "" else None
                 if check is None or node.op_identifier() in model.functions:
                     continue

@@ -30,7 +30,7 @@ def kernel_gaps(model: ir.Model) -> dict[ir.Node, str]:
     return {
         node: reason
         for scope in scopes(model)
-        for node in scope.graph.all_nodes()
+        for node in scope.nodes()
         if node.op_identifier() not in model.functions
         and (reason := kernel_gap(node, scope.opsets))
     }

@@ -7,13 +7,15 @@ Sizes are followed through the model as expressions in the sizes of its inputs (
 - two tensors of equal expressions are one, and the later reads the earlier;
 - Reshape of dims d to items e needs no shape that is computed: 0 copies d_i where e_i = d_i, and
   one item that is neither a number nor copied is -1, which ONNX infers from the others;
-- Reshape, Expand, Slice and Tile to the dims that their input has already do nothing.
+- Reshape, Expand, Slice and Tile to the dims that their input has already do nothing;
+- a vector of sizes that inputs have, and of numbers, is Shape of an input or one Concat.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from irconv.graph.constants import constant_ints, is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
 from irconv.graph.unread import drop_unread
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ __all__ = ["FoldShapes"]
 
 _OLDEST_OPSET = 13
 _KEEPS_DIMS = frozenset({"Expand", "Reshape", "Slice", "Tile"})
+_SHAPE_TAKES_PART = 15
+_PLAIN_SHAPES = frozenset({"Concat", "Shape"})
 _INTEGERS = frozenset({ir.DataType.INT32, ir.DataType.INT64})
 
 
@@ -42,7 +47,7 @@ class FoldShapes(Pass):
 
     Before::
 
-        <ir_version: 10, opset_import: ["" : 18]>
+        <ir_version: 10, opset_import: ["" : 14]>
         example (float[N, S, 8] x) => (float[N, S, 2, 4] y)
         <int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, int64[2] heads = {2, -1},
          int64[3] whole, int64 batch, int64 length, int64[1] first, int64[1] second,
@@ -58,10 +63,10 @@ class FoldShapes(Pass):
 
     After::
 
-        <ir_version: 10, opset_import: ["" : 18]>
+        <ir_version: 10, opset_import: ["" : 14]>
         example (float[N, S, 8] x) => (float[N, S, 2, 4] y)
         <int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, int64[2] heads = {2, -1},
-         int64[4] y_shape = {0, 0, 2, -1}, int64[3] whole, int64 batch, int64 length,
+         int64[4] y_shape = {0, 0, 2, 4}, int64[3] whole, int64 batch, int64 length,
          int64[1] first, int64[1] second, int64[4] target> {
             whole = Shape(x)
             batch = Gather(whole, zero)
@@ -87,7 +92,7 @@ class FoldShapes(Pass):
         if model.graph.opset_imports.get("", 0) < _OLDEST_OPSET:
             return PassResult(False, {"needs-opset": _OLDEST_OPSET})
         folder = _Folder(model, Sizes(model))
-        for graph in (model.graph, *model.graph.subgraphs()):
+        for graph in (model.graph, *nested_graphs(model.graph)):
             folder.fold(graph)
         folder.editor.finish()
         counts = dict(sorted(folder.counts.items()))
@@ -99,6 +104,8 @@ class _Folder:
 
     def __init__(self, model: ir.Model, sizes: Sizes) -> None:
         self.sizes = sizes
+        self.main = model.graph
+        self.opset = model.graph.opset_imports.get("", 0)
         self.editor = Editor(model)
         self.names = NameAllocator(model)
         self.counts: Counter[str] = Counter()
@@ -114,34 +121,98 @@ class _Folder:
                 continue
             if node.op_type == "Reshape":
                 self._settle_target(node, graph)
-            if not is_constant(node.outputs[0]):
-                self._share(node, graph, seen)
+            if not is_constant(node.outputs[0]) and not self._share(node, graph, seen):
+                self._rebuild(node, seen)
 
     def _share(
         self, node: ir.Node, graph: ir.Graph, seen: dict[tuple[ir.DataType, Items], ir.Value]
-    ) -> None:
+    ) -> bool:
         """Let the readers of a known tensor read a constant, or an earlier one that equals it."""
         value = node.outputs[0]
         items = self.sizes.items(value)
         if items is None or not items.complete or value.dtype not in _INTEGERS:
-            return
+            return False
         assert value.dtype is not None
         if not value.uses():
-            return
+            return False
         if all(isinstance(item, int) for item in items.values):
             if value.is_graph_output():
-                return
+                return False
             array = np.array(items.values, value.dtype.numpy())
             constant = array.reshape(() if items.is_scalar else (-1,))
             self.editor.redirect(value, self._constant(graph, f"{value.name}_items", constant))
             self.counts["constants"] += 1
-            return
+            return True
         earlier = seen.setdefault((value.dtype, items), value)
         if earlier is value or value.is_graph_output():
-            return
+            return False
         if not self.editor.blocker(value, earlier):
             self.editor.redirect(value, earlier)
             self.counts["shared"] += 1
+            return True
+        return False
+
+    def _rebuild(self, node: ir.Node, seen: dict[tuple[ir.DataType, Items], ir.Value]) -> None:
+        """Compute a vector of sizes by one Shape of an input, or by one Concat."""
+        value = node.outputs[0]
+        items = self.sizes.items(value)
+        if items is None or value.dtype != ir.DataType.INT64 or not value.uses():
+            return
+        if items.is_scalar or value.is_graph_output() or node.graph is not self.main:
+            return
+        new = self._shape_of_input(node, items) or self._concat(node, items, seen)
+        if new is None:
+            return
+        result = new.outputs[0]
+        result.name = new.name = self.names.fresh(f"{value.name}_rebuilt")
+        result.type, result.shape = value.type, value.shape
+        new.metadata_props.update(node.metadata_props)
+        self.main.insert_before(node, new)
+        self.editor.redirect(value, result)
+        seen[ir.DataType.INT64, items] = result
+        self.counts["rebuilt"] += 1
+
+    def _shape_of_input(self, node: ir.Node, items: Items) -> ir.Node | None:
+        if self.opset < _SHAPE_TAKES_PART or node.op_type == "Shape":
+            return None
+        for source in self.main.inputs:
+            dims = self.sizes.dims(source)
+            if dims is None or items.values[0] not in dims:
+                continue
+            start = dims.index(items.values[0])
+            end = start + len(items.values)
+            if dims[start:end] == items.values:
+                bounds = [ir.AttrInt64("start", start), ir.AttrInt64("end", end)]
+                return ir.Node("", "Shape", [source], bounds)
+        return None
+
+    def _concat(
+        self, node: ir.Node, items: Items, seen: dict[tuple[ir.DataType, Items], ir.Value]
+    ) -> ir.Node | None:
+        """Return a Concat of numbers and of sizes that earlier vectors hold."""
+        from irconv.graph.symbolic.dims import Items
+
+        if node.op_type in _PLAIN_SHAPES:
+            return None
+        parts: list[ir.Value | np.ndarray] = []
+        for is_number, run in groupby(items.values, lambda item: isinstance(item, int)):
+            if is_number:
+                parts.append(np.array(list(run), np.int64))
+                continue
+            vectors = [seen.get((ir.DataType.INT64, Items((item,)))) for item in run]
+            found = [vector for vector in vectors if vector is not None]
+            if len(found) < len(vectors):
+                return None
+            parts.extend(found)
+        if len(parts) < 2 or not any(isinstance(part, ir.Value) for part in parts):
+            return None
+        inputs = [
+            part
+            if isinstance(part, ir.Value)
+            else self._constant(self.main, f"{node.outputs[0].name}_numbers", part)
+            for part in parts
+        ]
+        return ir.Node("", "Concat", inputs, [ir.AttrInt64("axis", 0)])
 
     def _bypass(self, node: ir.Node) -> bool:
         """Remove a node that gives its input; return whether it did."""
@@ -166,7 +237,8 @@ class _Folder:
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
             return
-        found = _constant_target(dims, target, node.attributes.get_int("allowzero", 0) == 1)
+        known = self.sizes.dims(node.outputs[0])
+        found = _constant_target(dims, target, known, node.attributes.get_int("allowzero", 0) == 1)
         if isinstance(found, str):
             self.refusals.append(Refusal(node.name or "", node.op_type, found))
             return
@@ -200,10 +272,23 @@ def _takes_whole(node: ir.Node) -> bool:
     return steps is not None and set(steps) <= {1}
 
 
-def _constant_target(dims: Dims, target: Items, allow_zero: bool) -> list[int] | str:
-    """Return the target of a Reshape as numbers, or why there is none."""
+def _constant_target(
+    dims: Dims, target: Items, known: Dims | None, allow_zero: bool
+) -> list[int] | str:
+    """Return the target of a Reshape as numbers, or why there is none.
+
+    Args:
+        dims: Dims of the input.
+        target: What is known of the target's items.
+        known: Dims of the result, which tell what a -1 of the target stands for.
+        allow_zero: Whether a 0 in the target is a true 0.
+    """
     numbers: list[int] = []
     for axis, item in enumerate(target.values):
+        size = None if known is None else known[axis]
+        if item == -1 and isinstance(size, int) and size > 0:
+            numbers.append(size)
+            continue
         if isinstance(item, int):
             if item == 0 and allow_zero:
                 return "an item of its target is a true 0"

@@ -18,11 +18,12 @@ local functions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
+from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
@@ -211,11 +212,11 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
         lambda: ir.Tensor(_scaled(weight, rows)), weight.dtype, ir.Shape(weight.numpy().shape)
     )
     assert convolution.inputs[1] is not None
-    new_weight = _constant(
-        convolution, names.fresh(f"{convolution.inputs[1].name}_normalized"), tensor, scope
-    )
+    weight_name = names.fresh(f"{convolution.inputs[1].name}_normalized")
+    new_weight = add_constant(convolution, weight_name, tensor, is_function=scope.is_function)
     bias = ir.Tensor(match.bias, dtype=weight.dtype)
-    new_bias = _constant(convolution, names.fresh(f"{node.outputs[0].name}_bias"), bias, scope)
+    bias_name = names.fresh(f"{node.outputs[0].name}_bias")
+    new_bias = add_constant(convolution, bias_name, bias, is_function=scope.is_function)
     convolution.resize_inputs(3)
     convolution.replace_input_with(1, new_weight)
     convolution.replace_input_with(2, new_bias)
@@ -224,21 +225,3 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
     editor.finish()
     for value in old:
         drop_unread(value)
-
-
-def _constant(before: ir.Node, name: str, tensor: Any, scope: Scope) -> ir.Value:
-    """Add a constant to the graph of ``before``: an initializer, in a function a node."""
-    graph = before.graph
-    assert isinstance(graph, ir.Graph)
-    tensor.name = name
-    if scope.is_function:
-        node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
-        value = node.outputs[0]
-        value.name, value.dtype, value.shape = name, tensor.dtype, tensor.shape
-        graph.insert_before(before, node)
-        return value
-    value = ir.Value(
-        name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value

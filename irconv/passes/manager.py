@@ -4,14 +4,18 @@ After each pass the manager checks that ``modified`` is the truth, that the inva
 that the interface is unchanged. A pass that breaks one of them, or raises, is rolled back and
 named; the run goes on without it or stops, as ``strict`` says. Observers at the one seam
 between passes carry dumping, verification and progress.
+
+irconv's own passes are held to the same promises by its tests. Where only they run, the checks
+may wait for the end (``check="end"``): a pipeline that holds its promises is then checked once,
+and one that does not runs again from the start with every check, which names the pass.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import onnx_ir as ir
 
@@ -23,11 +27,29 @@ from irconv.graph.walk import node_count
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal, Site
 from irconv.passes.order import order_passes
 
-__all__ = ["Observer", "PassManager", "PassRecord", "PassViolation", "PipelineResult"]
+__all__ = [
+    "Observer",
+    "PassDeclined",
+    "PassManager",
+    "PassRecord",
+    "PassViolation",
+    "PipelineResult",
+]
+
+
+_OWN = "irconv."
+"""How the modules of irconv's own passes begin."""
 
 
 class PassViolation(Exception):  # noqa: N818 - an event to be handled, named for what it is
     """A pass broke its contract; an observer raises it to have the pass rolled back."""
+
+
+class PassDeclined(Exception):  # noqa: N818 - an event to be handled, named for what it is
+    """A pass kept its contract and is not wanted all the same; an observer raises it.
+
+    The pass is rolled back without an error, in strict mode too; the observer's details say why.
+    """
 
 
 @dataclass
@@ -79,7 +101,7 @@ class PassRecord:
 
 
 class Observer(Protocol):
-    """Called before and after each pass; may add to the record or raise PassViolation."""
+    """Called around each pass; may add to the record, or raise PassViolation or PassDeclined."""
 
     def before(self, pass_: Pass, model: ir.Model) -> None:
         """Called before ``pass_`` runs."""
@@ -135,6 +157,8 @@ class PassManager:
         strict: Whether a pass that breaks its contract stops the run.
         max_rounds: How often the pipeline may repeat while something still changes.
         observers: Called around each pass.
+        check: When the promises are checked: after each pass, or once at the end where all
+            passes are irconv's own and no observer looks on.
     """
 
     def __init__(
@@ -144,11 +168,14 @@ class PassManager:
         strict: bool = False,
         max_rounds: int = 1,
         observers: Sequence[Observer] = (),
+        check: Literal["each", "end"] = "each",
     ) -> None:
         self.passes = order_passes(passes)
         self.strict = strict
         self.max_rounds = max_rounds
         self.observers = tuple(observers)
+        own = all(type(pass_).__module__.startswith(_OWN) for pass_ in self.passes)
+        self._checks_at_end = check == "end" and own and not self.observers
 
     @property
     def spec(self) -> str:
@@ -164,19 +191,55 @@ class PassManager:
         """
         context = context or PassContext()
         interface = interface_of(model)
+        if self._checks_at_end:
+            start = snapshot(model)
+            try:
+                records = self._run_rounds(lambda pass_: self._trust(pass_, model, context))
+                check_invariants(model, interface)
+            except IrconvError:
+                raise
+            except Exception:  # the checked run below finds it again and names the pass
+                model = start
+            else:
+                return PipelineResult(model, records)
         state = _State(model, fingerprint(model), node_count(model))
-        records: list[PassRecord] = []
-        for number in range(1, self.max_rounds + 1):
-            changed = False
-            for pass_ in self.passes:
-                if number > 1 and pass_.once:
-                    continue
-                record = self._run_one(pass_, state, context, interface, number)
-                records.append(record)
-                changed = changed or record.modified
-            if not changed:
-                break
+        records = self._run_rounds(lambda pass_: self._run_one(pass_, state, context, interface))
         return PipelineResult(state.model, records)
+
+    def _run_rounds(self, run: Callable[[Pass], PassRecord]) -> list[PassRecord]:
+        """Run the pipeline again and again until a round changes nothing.
+
+        A pass that left the model as it was runs again only after another has changed it.
+        """
+        records: list[PassRecord] = []
+        changes = 0
+        unmoved: dict[int, int] = {}
+        for number in range(1, self.max_rounds + 1):
+            before = changes
+            for index, pass_ in enumerate(self.passes):
+                if unmoved.get(index) == changes or (number > 1 and pass_.once):
+                    continue
+                record = run(pass_)
+                record.round = number
+                records.append(record)
+                changes += record.modified
+                if not record.modified:
+                    unmoved[index] = changes
+            if changes == before:
+                break
+        return records
+
+    @staticmethod
+    def _trust(pass_: Pass, model: ir.Model, context: PassContext) -> PassRecord:
+        """Run a pass and believe what it says."""
+        nodes, start = node_count(model), time.perf_counter()
+        result = pass_.run(model, context)
+        seconds = time.perf_counter() - start
+        after = node_count(model) if result.modified else nodes
+        return PassRecord(
+            pass_.name, str(pass_), result.modified, seconds, nodes, after, 1,
+            details=dict(result.details), refusals=result.refusals,
+        )  # fmt: skip
 
     def _run_one(
         self,
@@ -184,12 +247,11 @@ class PassManager:
         state: _State,
         context: PassContext,
         interface: Interface,
-        number: int,
     ) -> PassRecord:
         state.take_snapshot()
         for observer in self.observers:
             observer.before(pass_, state.model)
-        record = PassRecord(pass_.name, str(pass_), False, 0.0, state.nodes, state.nodes, number)
+        record = PassRecord(pass_.name, str(pass_), False, 0.0, state.nodes, state.nodes, 1)
         start = time.perf_counter()
         try:
             result = pass_.run(state.model, context)
@@ -203,6 +265,9 @@ class PassManager:
                 observer.after(pass_, state.model, record)
         except IrconvError:
             raise
+        except PassDeclined:
+            self._take_back(record, state)
+            return record
         except Exception as error:
             record.seconds = record.seconds or time.perf_counter() - start
             self._roll_back(record, state, error)
@@ -225,12 +290,16 @@ class PassManager:
 
     def _roll_back(self, record: PassRecord, state: _State, error: Exception) -> None:
         record.error = f"{type(error).__name__}: {error}"
-        record.modified, record.sites = False, ()
-        record.nodes_after = record.nodes_before
         if self.strict:
             raise BackendError(
                 f"pass {record.spec!r} broke its contract: {record.error}",
                 where=f"pass {record.name}",
                 hint="leave --strict out to go on without it, and report this to its author",
             ) from error
+        self._take_back(record, state)
+
+    @staticmethod
+    def _take_back(record: PassRecord, state: _State) -> None:
+        record.modified, record.sites = False, ()
+        record.nodes_after = record.nodes_before
         state.roll_back()

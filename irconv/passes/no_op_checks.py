@@ -6,6 +6,7 @@ where the node simply does something. The conditions follow the ONNX operator sp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.determinism import dropout_trains
+from irconv.passes.value_bounds import bounds_of, constant_bounds
 
 __all__ = ["CHECKS", "REAL_CHECKS", "Check", "Verdict"]
 
@@ -244,11 +246,98 @@ def _any_zero(array: np.ndarray) -> bool:
     return bool(array.size) and not array.any()
 
 
+def _rectifier(node: ir.Node, opsets: Opsets) -> Verdict:
+    del opsets
+    return _input(node, 0) if bounds_of(_input(node, 0))[0] >= 0 else None
+
+
+def _within(node: ir.Node, opsets: Opsets) -> Verdict:
+    """Clip whose bounds hold already, and bounds that are absent."""
+    source = _input(node, 0)
+    verdict = _clip(node, opsets)
+    if verdict is not None:
+        return verdict
+    limits = [-math.inf, math.inf]
+    if opsets.get("", 1) < 11:
+        for index, name in enumerate(("min", "max")):
+            attribute = node.attributes.get(name)
+            if attribute is not None and attribute.is_ref():
+                return None
+            limits[index] = limits[index] if attribute is None else attribute.as_float()
+    else:
+        for index, value in enumerate(node.inputs[1:3]):
+            known = constant_bounds(value)
+            if value is not None and known is None:
+                return None
+            limits[index] = limits[index] if known is None else known[index]
+    low, high = bounds_of(source)
+    return source if limits[0] <= low and high <= limits[1] else None
+
+
+def _bounded(largest: bool) -> Check:
+    """Max or Min by a constant that bounds nothing, where broadcasting keeps the shape."""
+
+    def check(node: ir.Node, opsets: Opsets) -> Verdict:
+        del opsets
+        if len(node.inputs) == 1:
+            return node.inputs[0]
+        if len(node.inputs) != 2:
+            return None
+        for source, other in (tuple(node.inputs), tuple(reversed(node.inputs))):
+            known, constant = constant_bounds(other), constant_tensor(other)
+            if known is None or constant is None or source is None:
+                continue
+            low, high = bounds_of(source)
+            if (known[1] <= low) if largest else (high <= known[0]):
+                return source if _keeps(source, constant) else "broadcasting may change the shape"
+        return None
+
+    return check
+
+
+def _keeps(source: ir.Value, constant: ir.TensorProtocol) -> bool:
+    if constant.shape.rank() == 0:
+        return True
+    dims = _dims(source)
+    return dims is not None and _broadcast_keeps(dims, constant.shape.numpy())
+
+
+def _where(node: ir.Node, opsets: Opsets) -> Verdict:
+    """Where with a condition that is the same everywhere."""
+    del opsets
+    known = constant_bounds(_input(node, 0))
+    if known is None or known[0] != known[1] or len(node.inputs) != 3:
+        return None
+    source, other = node.inputs[1:3] if known[0] else reversed(node.inputs[1:3])
+    condition, dims = constant_tensor(node.inputs[0]), _dims(source)
+    if source is None or condition is None:
+        return None
+    sizes = [condition.shape.numpy(), *([] if other is None else [_static_dims(other)])]
+    if dims is None or any(size is None or not _broadcast_keeps(dims, size) for size in sizes):
+        return "broadcasting may change the shape"
+    return source
+
+
+def _static_dims(value: ir.Value) -> Sequence[int] | None:
+    tensor = constant_tensor(value)
+    if tensor is not None:
+        return tuple(tensor.shape.numpy())
+    dims = _dims(value)
+    if dims is None or not all(isinstance(dim, int) for dim in dims):
+        return None
+    return tuple(dim for dim in dims if isinstance(dim, int))
+
+
+def _all_true(array: np.ndarray) -> bool:
+    return bool(array.size) and bool(array.all())
+
+
 _ADD_ZERO = "x + 0.0 turns -0.0 into 0.0, so it is not bit-exact"
 _SUB_ZERO = "x - (-0.0) turns -0.0 into 0.0, so it is not bit-exact"
 
 CHECKS: Mapping[str, Check] = {
     "Add": _neutral(lambda array: _all_zero(array, negative=True), (0, 1), _ADD_ZERO),
+    "And": _neutral(_all_true, (0, 1)),
     "Cast": _cast,
     "CastLike": _cast_like,
     "Clip": _clip,
@@ -261,6 +350,7 @@ CHECKS: Mapping[str, Check] = {
     "Mean": _single_input,
     "Min": _single_input,
     "Mul": _neutral(_all_one, (0, 1)),
+    "Or": _neutral(_any_zero, (0, 1)),
     "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
@@ -271,11 +361,19 @@ CHECKS: Mapping[str, Check] = {
     "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    "Where": _where,
 }
 """The checks, by operator of the default ONNX domain."""
 
 REAL_CHECKS: Mapping[str, Check] = {
+    "Abs": _rectifier,
     "Add": _neutral(_any_zero, (0, 1)),
+    "Clip": _within,
+    "Max": _bounded(largest=True),
+    "Min": _bounded(largest=False),
+    "Relu": _rectifier,
     "Sub": _neutral(_any_zero, (1,)),
 }
-"""Checks that hold in real numbers: the result may be 0.0 where the input is -0.0."""
+"""Checks that hold in real numbers: the result may be 0.0 where the input is -0.0, and NaN, which
+has no place in an order, may come through.
+"""

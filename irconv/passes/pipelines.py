@@ -42,20 +42,47 @@ _CLEAN_UP_LAST = (
 )
 _REWRITES = (
     "infer-shapes",
+    "lift-constants",
     "eliminate-identity",
     "fold-constants{rounding=true}",
     "eliminate-no-op{signed_zeros=false}",
+    "fold-layouts",
     "fold-shapes",
+    "drop-default-inputs",
+    "merge-reshapes",
+    "merge-slices",
+    "merge-concats",
+    "unflatten-matmuls",
+    "sink-reshapes",
     "cancel-transposes",
+    "fold-padding",
+    "merge-arithmetic",
     "fuse-conv-batchnorm",
+    "fold-scales",
+    "fold-biases",
 )
-_FUSIONS: tuple[str, ...] = ()
+_PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
+_CANONICAL_OPSET = "convert-opset{to=23,below=23}"
+_FUSIONS: tuple[str, ...] = (
+    "fuse-instance-normalization",
+    "fuse-group-normalization",
+    "fuse-layer-normalization",
+    "fuse-rms-normalization",
+    "fuse-rotary-embedding",
+    "fuse-attention",
+    "fuse-gelu",
+    "fuse-softplus",
+    "fuse-mish",
+    "fuse-hard-swish",
+    "fuse-hard-sigmoid",
+    "fuse-softmax",
+)
 """What ``-O3`` adds for every target; each is kept only where it proves itself."""
 _LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
-    (*_REWRITES, *_CLEAN_UP_LAST),
-    (*_REWRITES, *_FUSIONS, *_CLEAN_UP_LAST),
+    (*_REWRITES, *_PRODUCTS, *_CLEAN_UP_LAST),
+    (_CANONICAL_OPSET, *_REWRITES, *_FUSIONS, *_PRODUCTS, *_CLEAN_UP_LAST),
 )
 _QUANTIZE_RECIPES: Mapping[str, str] = {"weights-int8": "quantize-weights"}
 _QUANTIZE_PREFIX = "quantize-"

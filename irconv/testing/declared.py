@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from irconv.backends.base import Abilities, Availability, Backend
@@ -16,7 +16,7 @@ from irconv.errors import Diagnostic, IrconvError
 from irconv.passes.order import order_passes
 from irconv.plugins import load_registry
 from irconv.runtime.values import numpy_dtype
-from irconv.spec import Configurable, Spec, parse_spec
+from irconv.spec import Configurable, Spec
 from irconv.testing.report import ConformanceReport
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "check_declarations",
     "dataclass_problems",
     "diagnostic_problems",
+    "fresh_process",
     "heavy_modules",
     "identity_problems",
+    "round_trip_problems",
 ]
 
 READS_BACK = "its spec text reads back as an equal backend"
@@ -84,7 +86,7 @@ def check_declarations(backend: Backend, report: ConformanceReport) -> None:
         "its name is kebab-case and its summary is one line",
         identity_problems(backend.name, backend.summary),
     )
-    report.record(READS_BACK, _round_trip(backend))
+    report.record(READS_BACK, round_trip_problems(backend, load_registry().build_backend))
     report.record("its module and its declarations import nothing heavy, quickly", _probe(backend))
     report.record(
         "available() gives an Availability with a way out",
@@ -127,23 +129,11 @@ def identity_problems(name: str, summary: str) -> list[str]:
     return problems
 
 
-def _round_trip(backend: Backend) -> list[str]:
-    text = str(backend)
-    try:
-        again = load_registry().build_backend(parse_spec(text))
-    except IrconvError as error:
-        return [f"{text!r} does not read back: {error}"]
-    return [] if again == backend else [f"{text!r} reads back as {again!r}"]
-
-
 def _probe(backend: Backend) -> list[str]:
     cls = type(backend)
-    options = str(Spec("any", backend.spec.options))
-    command = [sys.executable, "-c", _PROBE, cls.__module__, cls.__qualname__, options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode != 0:
-        return [f"it fails in a fresh process: {done.stderr.strip().splitlines()[-1:]}"]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found, problems = fresh_process(backend, _PROBE)
+    if problems:
+        return problems
     own = cls.__module__.split(".")[0]
     problems = [
         f"{action} imports {', '.join(heavy)}"
@@ -153,6 +143,35 @@ def _probe(backend: Backend) -> list[str]:
     if found["seconds"] > _QUICK_SECONDS:
         problems.append(f"available() took {found['seconds']:.1f} s")
     return problems
+
+
+def round_trip_problems(subject: Configurable, build: Callable[[str], Configurable]) -> list[str]:
+    """Return what is wrong with what ``build`` makes of a subject's spec text."""
+    text = str(subject)
+    try:
+        again = build(text)
+    except IrconvError as error:
+        return [f"{text!r} does not read back: {error}"]
+    return [] if again == subject else [f"{text!r} reads back as {again!r}"]
+
+
+def fresh_process(subject: Configurable, script: str) -> tuple[Any, list[str]]:
+    """Run a script in an interpreter of its own.
+
+    Args:
+        subject: An instance; the script is given its module, class name and options.
+        script: What prints one JSON document on its last line.
+
+    Returns:
+        The document, None where the script failed, and what is wrong.
+    """
+    cls = type(subject)
+    options = str(Spec("any", subject.spec.options))
+    command = [sys.executable, "-c", script, cls.__module__, cls.__qualname__, options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        return None, [f"it fails in a fresh process: {done.stderr.strip().splitlines()[-1:]}"]
+    return json.loads(done.stdout.splitlines()[-1]), []
 
 
 def heavy_modules(modules: list[str], own: str) -> list[str]:

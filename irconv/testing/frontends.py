@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,14 +18,15 @@ from irconv.graph.invariants import InvariantError, check_invariants
 from irconv.plugins import load_registry
 from irconv.runtime.base import Feeds, Runner, TensorSpec, Value
 from irconv.shapes import parse_input, parse_shapes
-from irconv.spec import Spec
 from irconv.testing.compare import difference, run_by_onnxruntime
 from irconv.testing.declared import (
     READS_BACK,
     availability_problems,
     dataclass_problems,
+    fresh_process,
     heavy_modules,
     identity_problems,
+    round_trip_problems,
 )
 from irconv.testing.feeds import random_feeds
 from irconv.testing.report import ConformanceReport
@@ -114,7 +113,10 @@ def _check_declarations(frontend: Frontend, report: ConformanceReport) -> None:
         "its name is kebab-case and its summary is one line",
         identity_problems(frontend.name, frontend.summary),
     )
-    report.record(READS_BACK.replace("backend", "frontend"), _round_trip(frontend))
+    report.record(
+        READS_BACK.replace("backend", "frontend"),
+        round_trip_problems(frontend, load_registry().build_frontend),
+    )
     report.record("its module and its declarations import nothing heavy", _probe(frontend))
     report.record(
         "available() gives an Availability with a way out",
@@ -122,23 +124,11 @@ def _check_declarations(frontend: Frontend, report: ConformanceReport) -> None:
     )
 
 
-def _round_trip(frontend: Frontend) -> list[str]:
-    text = str(frontend)
-    try:
-        again = load_registry().build_frontend(text)
-    except IrconvError as error:
-        return [f"{text!r} does not read back: {error}"]
-    return [] if again == frontend else [f"{text!r} reads back as {again!r}"]
-
-
 def _probe(frontend: Frontend) -> list[str]:
-    cls = type(frontend)
-    options = str(Spec("any", frontend.spec.options))
-    command = [sys.executable, "-c", _PROBE, cls.__module__, cls.__qualname__, options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode != 0:
-        return [f"it fails in a fresh process: {done.stderr.strip().splitlines()[-1:]}"]
-    heavy = heavy_modules(json.loads(done.stdout.splitlines()[-1]), cls.__module__.split(".")[0])
+    found, problems = fresh_process(frontend, _PROBE)
+    if problems:
+        return problems
+    heavy = heavy_modules(found, type(frontend).__module__.split(".")[0])
     return [f"it imports {', '.join(heavy)}"] if heavy else []
 
 

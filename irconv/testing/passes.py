@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 
@@ -10,15 +11,17 @@ import onnx_ir as ir
 
 from irconv.graph.fingerprint import fingerprint
 from irconv.graph.invariants import InvariantError, check_invariants, interface_of
+from irconv.graph.snapshot import snapshot
 from irconv.graph.text import format_model
 from irconv.passes.base import Pass, PassContext, PassResult
 from irconv.spec import parse_spec
 from irconv.testing.compare import difference, run_by_onnxruntime
 from irconv.testing.feeds import random_feeds
 
-__all__ = ["assert_pass"]
+__all__ = ["assert_pass", "site_problem"]
 
 _SEEDS = (0, 1)
+_MOST_LIMITS = 8
 
 
 def assert_pass(
@@ -35,7 +38,8 @@ def assert_pass(
     The canonical text of the result equals that of ``after``; ``modified`` is the truth; a
     second run changes nothing; no weight was written in place; the invariants, the interface
     and ``onnx.checker`` hold; the spec text reads back; ONNX Runtime computes the same outputs
-    before and after, on seeded inputs.
+    before and after, on seeded inputs. A pass that tells its sites acts at no more of them than
+    the context allows.
 
     Args:
         pass_: The pass with its options.
@@ -81,9 +85,40 @@ def assert_pass(
     )
     _check_by_onnx(pass_, source, model)
     _check_second_run(pass_, model, context)
+    problem = site_problem(pass_, source, result, context)
+    _require(not problem, pass_, problem)
     if run and pass_.effect != "lossy":
         _check_outputs(pass_, source, model, context, rtol)
     return result
+
+
+def site_problem(pass_: Pass, source: ir.Model, result: PassResult, context: PassContext) -> str:
+    """Return how a pass that tells its sites breaks the bound on them; empty if it keeps it.
+
+    Allowed so many sites, a pass must act at the first so many of those at which it acts without
+    a bound, and change nothing if it is allowed none.
+
+    Args:
+        pass_: The pass.
+        source: The model before; it is left as it is.
+        result: What the pass did to it without a bound.
+        context: The context that it had.
+    """
+    if not result.sites:
+        return ""
+    for limit in range(min(len(result.sites), _MOST_LIMITS) + 1):
+        model = snapshot(source)
+        mark = fingerprint(model)
+        limited = pass_.run(model, dataclasses.replace(context, max_sites=limit))
+        if limited.sites != result.sites[:limit]:
+            return (
+                f"allowed {limit} sites it tells {limited.sites}, not the first {limit} of "
+                f"{result.sites}; ask Sites.permit once before each rewrite"
+            )
+        if (fingerprint(model) != mark) != (limit > 0):
+            return f"allowed {limit} sites it changed {'nothing' if limit else 'the model'}"
+        check_invariants(model)
+    return ""
 
 
 def _require(condition: bool, pass_: Pass, message: str) -> None:

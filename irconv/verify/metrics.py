@@ -35,6 +35,7 @@ class OutputMetrics:
         nonfinite_mismatches: Elements of which one is NaN or infinite and the other differs.
         expected_nan: NaN elements that were expected.
         exact: Whether the output holds nothing that rounds: integers, booleans, strings.
+        largest: Largest magnitude of a finite expected element.
         max_abs: Largest absolute difference.
         max_rel: Largest difference relative to the expected element, which counts as at least
             1e-3 of the tensor's largest one, so that elements near zero mean something.
@@ -50,6 +51,7 @@ class OutputMetrics:
     nonfinite_mismatches: int
     expected_nan: int
     exact: bool
+    largest: float
     max_abs: float
     max_rel: float
     cosine: float | None
@@ -124,7 +126,7 @@ class _Accumulator:
         self.problem = ""
         self.elements = self.mismatched = self.nonfinite = self.expected_nan = 0
         self.exact = True
-        self.max_abs = self.max_rel = 0.0
+        self.largest = self.max_abs = self.max_rel = 0.0
         self.dot = self.expected_square = self.actual_square = self.difference_square = 0.0
         self.rows = self.rows_agreeing = 0
 
@@ -162,7 +164,9 @@ class _Accumulator:
         floating = array_kind(expected) == "float"
         self.exact = self.exact and not floating
         flat_expected, flat_actual = expected.reshape(-1), actual.reshape(-1)
-        guard = _RELATIVE_GUARD * _largest(flat_expected)
+        largest = _largest(flat_expected)
+        self.largest = max(self.largest, largest)
+        guard = _RELATIVE_GUARD * largest
         for start in range(0, expected.size, _CHUNK):
             part = slice(start, start + _CHUNK)
             self._add_chunk(flat_expected[part], flat_actual[part], guard, exact=not floating)
@@ -222,6 +226,7 @@ class _Accumulator:
             nonfinite_mismatches=self.nonfinite,
             expected_nan=self.expected_nan,
             exact=self.exact,
+            largest=self.largest,
             max_abs=self.max_abs,
             max_rel=self.max_rel,
             cosine=cosine,

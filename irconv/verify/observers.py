@@ -10,13 +10,12 @@ import onnx_ir as ir
 
 from irconv.errors import IrconvError
 from irconv.graph.fingerprint import fingerprint
+from irconv.graph.snapshot import snapshot
 from irconv.passes.base import Pass
 from irconv.passes.manager import PassRecord, PassViolation
 from irconv.runtime.base import Feeds, Runner, Value
-from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, compare_outputs
-from irconv.verify.precision import model_precision
-from irconv.verify.tolerance import derive_tolerances
+from irconv.verify.movement import Movement, first_movement, movement_limits
 
 __all__ = ["AccuracyObserver", "DumpObserver", "VerifyObserver"]
 
@@ -107,13 +106,16 @@ class VerifyObserver:
 
     A bit-exact pass must leave every output equal to the last bit; a real-arithmetic pass may
     move outputs within the tolerance derived from the model's noise floor; a lossy pass is not
-    held to anything here. The reference must run without optimizations of its own, or those
-    would see to it that equal graphs round unequally.
+    held to anything here. The same holds for the tensors inside the model that a pass left their
+    name and a reader (:mod:`irconv.graph.correspondence`), if these are verified too. The
+    reference must run without optimizations of its own, or those would see to it that equal
+    graphs round unequally.
 
     Args:
         open_reference: Opens a model in the reference runtime, without its optimizations.
         samples: What it is run on.
         only: Names of the passes to verify; None for all of them.
+        inside: Whether to compare tensors inside the model, and not its outputs alone.
     """
 
     def __init__(
@@ -121,10 +123,12 @@ class VerifyObserver:
         open_reference: OpenReference,
         samples: Sequence[Feeds],
         only: Container[str] | None = None,
+        inside: bool = False,
     ) -> None:
         self._open_reference = open_reference
         self._samples = samples
         self._only = only
+        self._inside = inside
         self._now = _Outputs(open_reference, samples)
         self._before: Outputs = ()
         self._model: ir.Model | None = None
@@ -134,13 +138,13 @@ class VerifyObserver:
         if not self._verifies(pass_):
             return
         self._before = self._now.of(model)
-        self._model = model.clone() if pass_.effect == "real-arithmetic" else None
+        self._model = snapshot(model)
 
     def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
         """Compare with the outputs after the pass.
 
         Raises:
-            PassViolation: If an output moved further than the pass declares.
+            PassViolation: If an output, or a tensor inside, moved further than the pass declares.
         """
         if not record.modified or not self._verifies(pass_):
             return
@@ -148,31 +152,52 @@ class VerifyObserver:
             compared = compare_outputs(self._before, self._now.of(model))
         except IrconvError as error:
             raise PassViolation(f"the model no longer runs: {error.what}") from error
+        moved = self._moved_output(pass_, compared)
+        movement = self._moved_inside(pass_, model, record) if self._inside else None
+        if movement is None and moved:
+            raise PassViolation(moved)
+        if movement is not None:
+            raise PassViolation(
+                (f"{moved}; the first tensor that moved is " if moved else "tensor ")
+                + f"{movement}; a pass with effect {pass_.effect!r} may move it by "
+                f"{movement.limit:.3g}"
+            )
+
+    def _moved_output(self, pass_: Pass, compared: Mapping[str, OutputMetrics]) -> str:
+        """Return which output moved further than it may, and how far; empty where none did."""
         changed = {name: metrics for name, metrics in compared.items() if not metrics.equal}
-        if not changed:
-            return
-        allowed = self._allowed()
+        allowed = {}
+        if changed and pass_.effect == "real-arithmetic":
+            assert self._model is not None, "before() ran"
+            allowed = movement_limits(
+                self._model, changed, self._before, self._samples, self._open_reference
+            )
         for name, metrics in changed.items():
             limit = allowed.get(name, 0.0)
             if metrics.problem:
-                raise PassViolation(f"output {name!r}: {metrics.problem}")
+                return f"output {name!r}: {metrics.problem}"
             if metrics.nonfinite_mismatches or metrics.max_abs > limit or not limit:
-                raise PassViolation(
+                return (
                     f"output {name!r} moved by {metrics.max_abs:.3g} "
                     f"({metrics.mismatched} of {metrics.elements} elements); a pass with effect "
                     f"{pass_.effect!r} may move it by {limit:.3g}"
                 )
+        return ""
+
+    def _moved_inside(self, pass_: Pass, model: ir.Model, record: PassRecord) -> Movement | None:
+        """Return the first tensor that moved; what cannot be run is noted in the record."""
+        assert self._model is not None, "before() ran"
+        exact = pass_.effect == "bit-exact"
+        try:
+            return first_movement(
+                self._model, model, self._samples, self._open_reference, exact=exact
+            )
+        except IrconvError as error:
+            record.details["not_compared"] = f"tensors inside the model: {error.what}"
+            return None
 
     def _verifies(self, pass_: Pass) -> bool:
         return pass_.effect != "lossy" and (self._only is None or pass_.name in self._only)
-
-    def _allowed(self) -> dict[str, float]:
-        if self._model is None:
-            return {}
-        golden = Golden(self._samples, self._before, "data", None, {})
-        precision = model_precision(self._model)
-        tolerances = derive_tolerances(self._model, golden, precision, self._open_reference)
-        return {name: tolerance.value for name, tolerance in tolerances.items()}
 
 
 class DumpObserver:

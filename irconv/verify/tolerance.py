@@ -27,7 +27,7 @@ from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
 from irconv.verify.noise import UNIT_ROUNDOFF, is_activation_quantizer, noisy_copy
 
-__all__ = ["MARGIN", "Tolerance", "add_effects", "derive_tolerances"]
+__all__ = ["MARGIN", "Tolerance", "add_effects", "derive_tolerances", "named_sizes"]
 
 MARGIN = 8.0
 """The tolerance is this many noise floors, and at least this many unit roundoffs of |y|max."""
@@ -167,7 +167,7 @@ def _floor(
     grid: bool = False,
 ) -> _Floor:
     runs = _RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS
-    sizes = _named_sizes(model, golden)
+    sizes = named_sizes(model, golden.inputs)
     failure = ""
     for sources_only in (False, True):
         noisy = noisy_copy(
@@ -192,10 +192,11 @@ def _first_line(text: str) -> str:
     return next(iter(text.splitlines()), "")[:200]
 
 
-def _named_sizes(model: ir.Model, golden: Golden) -> dict[str, int]:
+def named_sizes(model: ir.Model, samples: Samples) -> dict[str, int]:
+    """Return the largest size that each named dimension of an input has in the samples."""
     sizes: dict[str, int] = {}
     for value in model.graph.inputs:
-        for feeds in golden.inputs:
+        for feeds in samples:
             array = feeds.get(value.name or "")
             if value.shape is None or not isinstance(array, np.ndarray):
                 continue

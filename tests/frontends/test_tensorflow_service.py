@@ -110,6 +110,7 @@ KERAS = {
     "odd.keras": ["x: float32[batch,6,6,2]", "grown: float32[batch,14,14,3]",
                   "resized: float32[batch,10,7,2]", "nearest: float32[batch,10,7,2]",
                   "hot: float32[batch,3,4]", "bins: int32[batch,3]", "places: int32[batch,1]"],
+    "shifted.keras": ["x: float32[batch,8,8,3]", "y: float32[batch,4,4,2]"],
     "sequential.keras": ["input_layer: float32[batch,4]", "dense: float32[batch,3]"],
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from irconv.passes.base import Pass, PassContext
 from irconv.passes.catalog import PASSES
 from irconv.shapes import parse_shapes
 from irconv.spec import parse_spec
+from irconv.testing.passes import site_problem
 
 FOLDER = Path(__file__).parents[2] / "golden" / "passes"
 FILES = sorted(FOLDER.glob("*/*.onnxtxt"))
@@ -80,6 +81,9 @@ def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
     pass_ = build(case.spec, kit)
     assert pass_.name == path.parent.name
     context = PassContext(shapes=parse_shapes(filter(None, [case.header.get("shapes", "")])))
+    source = kit.parse(case.before)
+    result = pass_.run(kit.parse(case.before), context)
+    assert site_problem(pass_, source, result, context) == ""
     applied = kit.apply_pass(pass_, case.before, context)
     assert applied.modified == (case.header["expect"] == "modified")
     if not applied.modified:

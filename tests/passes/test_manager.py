@@ -14,7 +14,7 @@ from irconv.errors import BackendError, InputError
 from irconv.graph.fingerprint import fingerprint
 from irconv.graph.text import format_model
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
-from irconv.passes.manager import PassManager, PassRecord, PassViolation
+from irconv.passes.manager import PassDeclined, PassManager, PassRecord, PassViolation
 
 TEXT = """
 < ir_version: 10, opset_import: ["" : 20] >
@@ -309,3 +309,30 @@ def test_rollback_keeps_tensors_shared() -> None:
     tensor = model.graph.initializers["w"].const_value
     result = PassManager([scripted("raises", raises)]).run(model)
     assert result.model.graph.initializers["w"].const_value is tensor
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_declined_pass_is_taken_back_without_an_error(strict: bool) -> None:
+    @dataclass
+    class Decline:
+        def before(self, pass_: Pass, model: ir.Model) -> None:
+            pass
+
+        def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
+            record.details["why"] = "not worth it"
+            raise PassDeclined("not worth it")
+
+    def change(model: ir.Model) -> bool:
+        node(model, "relu").op_type = "Sigmoid"
+        return True
+
+    model = parse()
+    before = format_model(model)
+    result = PassManager(
+        [scripted("change", change)], strict=strict, max_rounds=3, observers=[Decline()]
+    ).run(model)
+    (record,) = result.records
+    assert (record.error, record.modified, record.sites) == ("", False, ())
+    assert record.details == {"why": "not worth it"}
+    assert record.nodes_after == record.nodes_before
+    assert format_model(result.model) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from irconv.graph.serialize import save_model
 from irconv.passes.base import Pass
 from irconv.passes.cancel_transposes import CancelTransposes
 from irconv.passes.dedup_initializers import DedupInitializers
@@ -25,6 +27,8 @@ from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.manager import PassManager
+from irconv.runtime.onnxruntime import OnnxRuntimeRunner
+from irconv.verify.observers import VerifyObserver
 
 EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
@@ -318,3 +322,21 @@ def test_rounding_passes_in_any_order_change_only_rounding(
 def test_running_a_pass_again_does_nothing(model: ir.Model, pass_: Pass) -> None:
     PassManager([pass_], strict=True).run(model)
     assert not PassManager([pass_], strict=True).run(model).modified
+
+
+@pytest.mark.slow
+@BOUNDED
+@given(model=models(), pass_=st.sampled_from((*EXACT, *ROUNDING)))
+def test_tensors_inside_that_keep_their_name_keep_their_value(
+    kit: SimpleNamespace, tmp_path: Path, model: ir.Model, pass_: Pass
+) -> None:
+    def open_reference(part: ir.Model) -> OnnxRuntimeRunner:
+        path = tmp_path / "part.onnx"
+        path.unlink(missing_ok=True)
+        save_model(part, path)
+        return OnnxRuntimeRunner(path, optimize=False)
+
+    observer = VerifyObserver(open_reference, [kit.seeded_feeds(model)], inside=True)
+    (record,) = PassManager([pass_], observers=[observer]).run(model).records
+    assert record.error == ""
+    assert "not_compared" not in record.details

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 from irconv.testing import assert_pass
 
 HEADER = '< ir_version: 10, opset_import: ["" : 20] >\n'
@@ -197,6 +198,39 @@ class SilentRefusal(Pass):
 def test_a_refusal_without_a_reason_is_refused():
     with pytest.raises(AssertionError, match="has no reason"):
         assert_pass(SilentRefusal(), TWO_NEGS)
+
+
+TWO_PAIRS = HEADER + (
+    "g (float[4] x) => (float[4] y) { [a] t = Neg(x) [b] u = Neg(t) [c] v = Neg(u) [d] y = Neg(v) }"
+)
+TWO_IDENTITIES = HEADER + "g (float[4] x) => (float[4] y) { u = Identity(x) y = Identity(u) }"
+
+
+@dataclass(frozen=True)
+class Counting(NegNegToIdentity):
+    """Asks before it acts, unless it is told not to."""
+
+    asks: bool = True
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        sites = Sites(context)
+        for node in list(model.graph):
+            source = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
+            if node.op_type == "Neg" and source is not None and source.op_type == "Neg":
+                permitted = sites.permit(node)
+                if permitted or not self.asks:
+                    self.rewrite(model, node, source)
+        return PassResult(bool(sites.made), {}, (), sites.made)
+
+
+def test_a_pass_that_keeps_to_its_sites_is_accepted():
+    result = assert_pass(Counting(), TWO_PAIRS, TWO_IDENTITIES)
+    assert [site.node for site in result.sites] == ["b", "d"]
+
+
+def test_a_pass_that_acts_at_more_sites_than_it_may_is_refused():
+    with pytest.raises(AssertionError, match="allowed 0 sites it changed the model"):
+        assert_pass(Counting(asks=False), TWO_PAIRS, TWO_IDENTITIES)
 
 
 def test_an_invalid_operator_is_refused():

@@ -56,6 +56,13 @@ def test_what_is_not_proved_is_rolled_back_and_recorded(adds, error, chain, tmp_
     assert records_of(result, SOUND)[-1]["modified"], "the next pass still runs"
 
 
+def test_people_are_warned_of_what_was_rolled_back(chain, tmp_path, irconv_cli):
+    target = f'faulty{{adds="{WRONG}"}}'
+    done = irconv_cli("compile", chain, "-t", target, "-O", 3, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert done.err.count("was rolled back: PassViolation: output 'late' moved by") == 1
+
+
 def test_fusions_of_the_level_are_proved_as_well(chain, tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "_FUSIONS", (WRONG,))
     monkeypatch.setattr(pipelines, "_LEVELS", (*pipelines._LEVELS[:3], (WRONG,)))

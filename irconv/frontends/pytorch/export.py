@@ -14,8 +14,9 @@ import onnx_ir as ir
 import torch
 
 from irconv.errors import Diagnostic, InputError, UnsupportedError
+from irconv.frontends.factories import first_line
 from irconv.frontends.interface import all_values, name_interface, strip_metadata
-from irconv.frontends.pytorch.factory import Source, first_line, user_line
+from irconv.frontends.pytorch.factory import Source, user_line
 from irconv.frontends.pytorch.signature import Signature
 from irconv.graph.serialize import save_model
 

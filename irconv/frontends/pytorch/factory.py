@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +18,17 @@ import torch
 from torch.utils import _pytree as pytree
 
 from irconv.errors import InputError
+from irconv.frontends import factories
 from irconv.frontends.pytorch.signature import path_name
 from irconv.shapes import DimRange, InputSpec
 
-__all__ = ["Source", "call_factory", "example_size", "first_line", "prepare", "user_line"]
+__all__ = ["Source", "call_factory", "example_size", "prepare", "user_line"]
 
 _WHERE = "frontend pytorch"
 _EXAMPLE_SIZE = 4
 """Size of a dimension whose range the user left open; 0 and 1 would be taken as constants."""
-_TORCH = str(Path(torch.__file__).parent)
+_LIBRARIES = tuple(str(Path(str(module.__file__)).parent) for module in (torch, importlib))
+"""Code that is not the user's; a model may well be a library's."""
 
 
 @dataclass
@@ -52,75 +52,26 @@ class Source:
     notes: list[str]
 
 
-def first_line(error: BaseException) -> str:
-    """Return the error's type and the first line of its text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 def user_line(error: BaseException) -> str:
     """Return ``file:line in function`` of the innermost frame outside of PyTorch and irconv."""
-    stack = [
-        *traceback.extract_tb(error.__traceback__),
-        *(getattr(error, "real_stack", None) or ()),
-    ]
-    own = str(Path(__file__).parent.parent)
-    for frame in reversed(stack):
-        outside = not frame.filename.startswith((_TORCH, own, "<frozen", "<eval_with_key>"))
-        if outside and "importlib" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno} in {frame.name}"
-    return _WHERE
+    return factories.user_line(error, _WHERE, _LIBRARIES)
 
 
 def call_factory(target: str) -> tuple[torch.nn.Module, tuple[Any, ...] | None, dict[str, Any]]:
     """Import ``package.module``, call ``factory`` and check what it returned.
 
-    The working directory is searched first; a worker does not search it otherwise.
-
     Raises:
         InputError: If the module or the factory is not there, raises, or returns another thing.
     """
-    module_name, _, path = target.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    factory = _find(module_name, path)
+    factory = factories.find_user_code(target, _WHERE, _LIBRARIES)
     if isinstance(factory, torch.nn.Module):
         return factory, None, {}
     if not callable(factory):
         raise _wrong(target, f"is a {type(factory).__name__}, not a function")
-    try:
-        result = factory()
-    except Exception as error:
-        raise InputError(
-            f"{target} raised {first_line(error)}",
-            where=user_line(error),
-            hint="a factory takes no arguments and returns a torch.nn.Module",
-        ) from error
+    result = factories.call_user_code(
+        target, factory, _WHERE, "a torch.nn.Module", libraries=_LIBRARIES
+    )
     return _unpack(target, result)
-
-
-def _find(module_name: str, path: str) -> Any:
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(
-            f"module {module_name!r} cannot be imported: {first_line(error)}",
-            where=user_line(error),
-            hint="run irconv where Python finds the module: in its folder, or with it installed",
-        ) from error
-    for name in path.split("."):
-        if not hasattr(found, name):
-            functions = sorted(
-                key
-                for key, value in vars(found).items()
-                if callable(value) and getattr(value, "__module__", None) == module_name
-            )
-            raise InputError(
-                f"module {module_name!r} has no {path!r}",
-                where=_WHERE,
-                hint="it has: " + (", ".join(functions) or "no functions"),
-            )
-        found = getattr(found, name)
-    return found
 
 
 def _unpack(

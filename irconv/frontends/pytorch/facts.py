@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from irconv.errors import InputError
+from irconv.frontends.names import free_name, leaf_name
 from irconv.frontends.pytorch.archive import (
     ITEM_BYTES,
     UNBOUNDED,
     ProgramArchive,
     read_program_archive,
 )
-from irconv.frontends.pytorch.names import free_name, leaf_name
 from irconv.frontends.pytorch.weights import read_weights, way_out
 from irconv.frontends.torch_files.tensor_facts import count_parameters
 

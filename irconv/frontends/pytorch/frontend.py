@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import re
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from irconv.backends.base import Availability
 from irconv.errors import InputError
 from irconv.frontends.base import Frontend, Imported, ImportRequest, SourceInfo
+from irconv.frontends.factories import is_factory, names_factory, untrusted
 
 if TYPE_CHECKING:
     from irconv.runtime.base import Feeds
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["PytorchFrontend"]
 
 _WHERE = "frontend pytorch"
-_FACTORY = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W\d]\w*")
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 _INSTALL = "pip install 'irconv[pytorch]'"
 
@@ -55,7 +54,7 @@ class PytorchFrontend(Frontend):
     entry: str = ""
 
     def __post_init__(self) -> None:
-        if self.module and not _FACTORY.fullmatch(self.module):
+        if self.module and not names_factory(self.module):
             raise ValueError(f"module must be package.module:Class, not {self.module!r}")
         if not 18 <= self.opset <= 23:
             raise ValueError(f"opset must be from 18 to 23, not {self.opset}")
@@ -64,7 +63,7 @@ class PytorchFrontend(Frontend):
         """Say yes to ``module:factory``, and to files by what is in them or by their suffix."""
         from irconv.frontends.torch_files.kind import FileKind, kind_of_path
 
-        if _is_factory(source):
+        if is_factory(source):
             return True
         kind = kind_of_path(source)
         if kind in (None, FileKind.ZIP, FileKind.OTHER):
@@ -79,7 +78,7 @@ class PytorchFrontend(Frontend):
 
     def inspect(self, source: str) -> dict[str, Any]:
         """Return facts about a ``.pt2`` from its JSON; code that the source names never runs."""
-        if _is_factory(source):
+        if is_factory(source):
             return {
                 "frontend": self.name,
                 "needs_trust": True,
@@ -93,13 +92,9 @@ class PytorchFrontend(Frontend):
 
     def load(self, source: str, request: ImportRequest) -> Imported:
         """Bring the source into the IR; see :meth:`irconv.frontends.base.Frontend.load`."""
-        if _is_factory(source):
+        if is_factory(source):
             if not request.trust:
-                raise InputError(
-                    f"{source} is code that loading would run",
-                    where=_WHERE,
-                    hint="re-run with --trust if you wrote it or know who did",
-                )
+                raise untrusted(source, _WHERE)
             self.require(request)
             return self._load_factory(source, request)
         with _open(source) as file:
@@ -127,11 +122,7 @@ class PytorchFrontend(Frontend):
         if self.module:
             choose_entry(found, self.entry)
             if not request.trust:
-                raise InputError(
-                    f"{self.module} is code that loading would run",
-                    where=_WHERE,
-                    hint="re-run with --trust if you wrote it or know who did",
-                )
+                raise untrusted(self.module, _WHERE)
         self.require(request)
         sha256, size = _digest(file)
         safetensors = found.kind is FileKind.SAFETENSORS
@@ -228,10 +219,6 @@ class PytorchFrontend(Frontend):
         )
         imported.close = weakref.finalize(imported, worker.close)
         return imported
-
-
-def _is_factory(source: str) -> bool:
-    return _FACTORY.fullmatch(source) is not None and not Path(source).exists()
 
 
 def _open(source: str) -> IO[bytes]:

@@ -12,7 +12,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from irconv.errors import BackendError
-from irconv.frontends.pytorch.factory import first_line, user_line
+from irconv.frontends.factories import first_line
+from irconv.frontends.pytorch.factory import user_line
 from irconv.frontends.pytorch.signature import Signature
 from irconv.frontends.pytorch.tensors import to_array, to_tensor
 from irconv.runtime.base import Feeds, Runner, Value

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from irconv.errors import InputError
+from irconv.frontends.factories import first_line
 from irconv.frontends.pytorch.archive import UNBOUNDED
 from irconv.frontends.pytorch.export import changed_buffers, check_inference, to_onnx, trace
-from irconv.frontends.pytorch.factory import call_factory, first_line, prepare
+from irconv.frontends.pytorch.factory import call_factory, prepare
 from irconv.frontends.pytorch.runner import TorchRunner, flat_feeds
 from irconv.frontends.pytorch.signature import Signature, name_dimensions, read_signature
 from irconv.frontends.pytorch.state import fill, read_state, unpickle_module

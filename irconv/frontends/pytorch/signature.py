@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 from torch.utils import _pytree as pytree
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.names import OUTPUT, free_name, leaf_name
+from irconv.frontends.names import OUTPUT, free_name, leaf_name
 from irconv.runtime.base import TensorSpec
 from irconv.shapes import InputSpec
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from irconv.errors import InputError, MissingError
-from irconv.frontends.pytorch.factory import first_line, user_line
+from irconv.frontends.factories import first_line
+from irconv.frontends.pytorch.factory import user_line
 
 __all__ = ["fill", "read_state", "unpickle_module"]
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from irconv.errors import InputError
 from irconv.frontends.factories import call_factory, first_line, user_line
-from irconv.frontends.pytorch.names import leaf_name
+from irconv.frontends.names import leaf_name
 from irconv.frontends.tensorflow.source import Source, freeze, tensor_spec
 from irconv.runtime.base import TensorSpec
 from irconv.shapes import InputSpec

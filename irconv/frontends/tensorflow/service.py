@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irconv.errors import UsageError
-from irconv.frontends.pytorch.names import free_name
+from irconv.frontends.names import free_name
 from irconv.runtime.service import RunnerService
 from irconv.shapes import InputSpec
 

@@ -5,6 +5,7 @@ convolutions and pushes them through the graph until they meet and cancel. From 
 reductions take their axes as an input, and tf2onnx pushes nothing through those that drop the
 reduced dimensions, as global pooling does. A dense layer on an image is a matrix product over the
 last dimension; between channels first it is a convolution of one pixel, which transposes pass.
+tf2onnx makes a constant that is added to a convolution its bias, and stops at a scalar.
 
 This module needs tf2onnx and is imported in the worker process only.
 """
@@ -48,6 +49,12 @@ class _TransposeOptimizer(TransposeOptimizer):  # type: ignore[misc]
         node.type = "Conv"
         node.set_attr("kernel_shape", [1, 1])
         return True
+
+    def _add_handler(self, trans: Any, node: Any) -> bool:
+        added = node.inputs[1]
+        if added.is_const() and added.get_tensor_value(as_list=False).ndim == 0:
+            return bool(self._handle_node_having_branches(trans, node))
+        return bool(super()._add_handler(trans, node))
 
     def _reduce_latest_handler(self, trans: Any, node: Any) -> bool:
         keepdims = node.get_attr("keepdims")

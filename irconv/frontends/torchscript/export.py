@@ -24,8 +24,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from irconv.errors import Diagnostic, IrconvError, UnsupportedError
 from irconv.frontends.interface import strip_metadata
+from irconv.frontends.names import free_name
 from irconv.frontends.pytorch.export import INLINE_LIMIT, to_onnx
-from irconv.frontends.pytorch.names import free_name
 from irconv.frontends.pytorch.signature import Leaf, name_dimensions, read_signature
 from irconv.frontends.torchscript.call import ScriptCall
 from irconv.frontends.torchscript.outputs import OutputLeaf

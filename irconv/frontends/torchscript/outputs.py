@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from irconv.errors import InputError
-from irconv.frontends.pytorch.names import free_name, leaf_name
+from irconv.frontends.names import free_name, leaf_name
 from irconv.frontends.torchscript.call import InputLeaf
 
 __all__ = ["OutputLeaf", "flat_values", "read_outputs"]

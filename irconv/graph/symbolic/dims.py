@@ -1,26 +1,18 @@
-"""Sizes of dimensions: integers, or expressions in sizes that only the run knows.
-
-Every symbol is an integer of at least 0. Two sizes are known to be equal if their expressions
-are, after SymPy's own canonicalization of sums and products.
-"""
+"""Shapes and small integer tensors whose sizes are expressions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import onnx_ir as ir
-import sympy
 
-__all__ = [
-    "Dim", "Dims", "Items", "as_dim", "broadcast", "floor_divide", "named_size", "stated_dims",
-    "unknown_size",
-]  # fmt: skip
+from irconv.graph.symbolic.expression import Dim, Size, least_of, named_size, unknown_size
 
-Dim: TypeAlias = int | Any
-"""An int or a ``sympy.Expr``; SymPy has no types."""
-Dims = tuple[Dim, ...]
+__all__ = ["Dims", "Items", "broadcast", "stated_dims"]
+
+Dims: TypeAlias = tuple[Dim, ...]
 
 
 @dataclass(frozen=True)
@@ -41,33 +33,6 @@ class Items:
         return None not in self.values
 
 
-def named_size(name: str) -> sympy.Symbol:
-    """Return the size that a model's inputs call ``name``."""
-    return sympy.Symbol(name, integer=True, nonnegative=True)
-
-
-def unknown_size() -> sympy.Dummy:
-    """Return a size that equals no other."""
-    return sympy.Dummy("d", integer=True, nonnegative=True)
-
-
-def as_dim(expression: sympy.Expr | int) -> Dim:
-    """Return an expression as a size: an int where it is a number."""
-    return int(expression) if isinstance(expression, sympy.Integer) else expression
-
-
-def floor_divide(dividend: Dim, divisor: Dim) -> Dim | None:
-    """Return the quotient of two sizes; None where a sign is not known, so that ONNX may truncate.
-
-    ONNX ``Div`` of integers truncates, which is flooring where neither is negative. A size that
-    divides is taken not to be 0, for which ``Div`` defines no result.
-    """
-    first, second = sympy.sympify(dividend), sympy.sympify(divisor)
-    if first.is_nonnegative and second.is_nonnegative and second != 0:
-        return as_dim(sympy.floor(first / second))
-    return None
-
-
 def stated_dims(shape: ir.Shape | None, *, named: bool) -> Dims | None:
     """Return the dims of a shape as a model states it.
 
@@ -82,7 +47,7 @@ def stated_dims(shape: ir.Shape | None, *, named: bool) -> Dims | None:
     )
 
 
-def _size(name: str | None) -> sympy.Symbol:
+def _size(name: str | None) -> Size:
     return unknown_size() if name is None else named_size(name)
 
 
@@ -107,8 +72,5 @@ def _broadcast_dim(one: Dim, other: Dim) -> Dim:
 
 def _is_cut(size: Dim, whole: Dim) -> bool:
     """Whether ``size`` is min(c, whole) with c > 0: broadcast, it is the whole or 1."""
-    return (
-        isinstance(size, sympy.Min)
-        and set(size.args) == {whole, *size.atoms(sympy.Integer)}
-        and all(number > 0 for number in size.atoms(sympy.Integer))
-    )
+    others = (least_of(size) or frozenset()) - {whole}
+    return len(others) == 1 and all(isinstance(other, int) and other > 0 for other in others)

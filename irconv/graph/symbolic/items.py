@@ -12,10 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-import sympy
 
 from irconv.graph.constants import constant_ints, constant_tensor
-from irconv.graph.symbolic.dims import Dim, Items, as_dim, floor_divide
+from irconv.graph.symbolic.dims import Items
+from irconv.graph.symbolic.expression import (
+    Dim,
+    equal,
+    floor_divide,
+    greater,
+    maximum,
+    minimum,
+    remainder,
+)
 
 if TYPE_CHECKING:
     from irconv.graph.symbolic.sizes import Sizes
@@ -65,7 +73,7 @@ def _size(node: ir.Node, sizes: Sizes) -> Items | None:
 
 
 def _product(dims: tuple[Dim, ...]) -> Dim:
-    return as_dim(functools.reduce(operator.mul, map(sympy.sympify, dims), sympy.Integer(1)))
+    return functools.reduce(operator.mul, dims, 1)
 
 
 def _gather(node: ir.Node, sizes: Sizes) -> Items | None:
@@ -153,20 +161,17 @@ def _aligned(compute: Callable[[list[Dim]], Dim | None], *parts: Items) -> Items
     return Items(tuple(values), is_scalar=all(part.is_scalar for part in parts))
 
 
-def _modulo(first: Dim, second: Dim) -> Dim | None:
-    if sympy.sympify(first).is_nonnegative and sympy.sympify(second).is_nonnegative and second != 0:
-        return as_dim(sympy.Mod(first, second))
-    return None
-
-
-def _truth(relation: Callable[[Dim, Dim], object]) -> Callable[[Dim, Dim], Dim | None]:
+def _truth(relation: Callable[[Dim, Dim], bool | None]) -> Callable[[Dim, Dim], Dim | None]:
     def compute(first: Dim, second: Dim) -> Dim | None:
-        verdict = relation(sympy.sympify(first), sympy.sympify(second))
-        if verdict in (True, False, sympy.true, sympy.false):
-            return int(bool(verdict))
-        return None
+        verdict = relation(first, second)
+        return None if verdict is None else int(verdict)
 
     return compute
+
+
+def _at_least(first: Dim, second: Dim) -> bool | None:
+    less = greater(second, first)
+    return None if less is None else not less
 
 
 def _not(node: ir.Node, sizes: Sizes) -> Items | None:
@@ -213,33 +218,29 @@ def _reduce_product(node: ir.Node, sizes: Sizes) -> Items | None:
     return Items((_product(known),), is_scalar=not result)
 
 
-def _multiply(first: Dim, second: Dim) -> Dim:
-    return _product((first, second))
-
-
 def _both(first: Dim, second: Dim) -> Dim | None:
     return first * second if isinstance(first, int) and isinstance(second, int) else None
 
 
 ITEM_RULES: Mapping[str, Rule] = {
-    "Add": _elementwise(lambda first, second: as_dim(sympy.sympify(first) + second)),
+    "Add": _elementwise(operator.add),
     "And": _elementwise(_both),
     "Cast": _cast,
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
     "Div": _elementwise(floor_divide),
-    "Equal": _elementwise(_truth(sympy.Eq)),
+    "Equal": _elementwise(_truth(equal)),
     "Flatten": _reshaped,
     "Gather": _gather,
-    "Greater": _elementwise(_truth(sympy.Gt)),
-    "GreaterOrEqual": _elementwise(_truth(sympy.Ge)),
+    "Greater": _elementwise(_truth(greater)),
+    "GreaterOrEqual": _elementwise(_truth(_at_least)),
     "Identity": _same,
-    "Less": _elementwise(_truth(sympy.Lt)),
-    "LessOrEqual": _elementwise(_truth(sympy.Le)),
-    "Max": _elementwise(lambda first, second: as_dim(sympy.Max(first, second))),
-    "Min": _elementwise(lambda first, second: as_dim(sympy.Min(first, second))),
-    "Mod": _elementwise(_modulo),
-    "Mul": _elementwise(_multiply),
+    "Less": _elementwise(_truth(lambda first, second: greater(second, first))),
+    "LessOrEqual": _elementwise(_truth(lambda first, second: _at_least(second, first))),
+    "Max": _elementwise(maximum),
+    "Min": _elementwise(minimum),
+    "Mod": _elementwise(remainder),
+    "Mul": _elementwise(operator.mul),
     "Not": _not,
     "ReduceProd": _reduce_product,
     "Reshape": _reshaped,
@@ -247,7 +248,7 @@ ITEM_RULES: Mapping[str, Rule] = {
     "Size": _size,
     "Slice": _slice,
     "Squeeze": _reshaped,
-    "Sub": _elementwise(lambda first, second: as_dim(sympy.sympify(first) - second)),
+    "Sub": _elementwise(operator.sub),
     "Unsqueeze": _vector,
     "Where": _where,
 }

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-import sympy
 
 from irconv.graph.constants import constant_ints
-from irconv.graph.symbolic.dims import Dim, Dims, as_dim, broadcast, unknown_size
+from irconv.graph.symbolic.dims import Dims, broadcast
+from irconv.graph.symbolic.expression import (
+    Dim,
+    exact_quotient,
+    is_nonnegative,
+    minimum,
+    unknown_size,
+)
 
 if TYPE_CHECKING:
     from irconv.graph.symbolic.sizes import Sizes
@@ -21,10 +27,10 @@ __all__ = ["RESULT_RULES", "total"]
 
 _INT32_MAX = int(np.iinfo(np.int32).max)
 _UNCHANGED = (
-    "Abs", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
-    "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "LogSoftmax", "Mish", "Neg",
-    "Not", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus", "Sqrt",
-    "Tanh",
+    "Abs", "BatchNormalization", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor",
+    "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log",
+    "LogSoftmax", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin",
+    "Softmax", "Softplus", "Sqrt", "Tanh",
 )  # fmt: skip
 _BROADCAST = (
     "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min",
@@ -34,9 +40,9 @@ _BROADCAST = (
 Rule = Callable[[ir.Node, "Sizes"], Dims | None]
 
 
-def total(dims: Dims) -> sympy.Expr:
+def total(dims: Dims) -> Dim:
     """Return the number of elements of a tensor."""
-    return functools.reduce(operator.mul, map(sympy.sympify, dims), sympy.Integer(1))
+    return functools.reduce(operator.mul, dims, 1)
 
 
 def _same(node: ir.Node, sizes: Sizes) -> Dims | None:
@@ -79,9 +85,8 @@ def _rest(source: Dims | None, others: Dims) -> Dim:
     """Return the size that the others leave of a tensor's elements."""
     if source is None or 0 in others:
         return unknown_size()
-    rest = sympy.cancel(total(source) / total(others))
-    numerator, denominator = sympy.fraction(rest)
-    return as_dim(numerator) if denominator == 1 else unknown_size()
+    rest = exact_quotient(total(source), total(others))
+    return unknown_size() if rest is None else rest
 
 
 def _expand(node: ir.Node, sizes: Sizes) -> Dims | None:
@@ -106,8 +111,8 @@ def _concat(node: ir.Node, sizes: Sizes) -> Dims | None:
         return None
     axis = node.attributes["axis"].as_int() % len(parts[0])
     dims = [_agreed([part[index] for part in parts]) for index in range(len(parts[0]))]
-    length = sum((sympy.sympify(part[axis]) for part in parts), sympy.Integer(0))
-    return (*dims[:axis], as_dim(length), *dims[axis + 1 :])
+    length = functools.reduce(operator.add, (part[axis] for part in parts), 0)
+    return (*dims[:axis], length, *dims[axis + 1 :])
 
 
 def _agreed(dims: list[Dim]) -> Dim:
@@ -120,7 +125,7 @@ def _tile(node: ir.Node, sizes: Sizes) -> Dims | None:
     if source is None or repeats is None or len(repeats.values) != len(source):
         return None
     return tuple(
-        unknown_size() if count is None else as_dim(sympy.sympify(dim) * count)
+        unknown_size() if count is None else dim * count
         for dim, count in zip(source, repeats.values, strict=True)
     )
 
@@ -132,8 +137,8 @@ def _range(node: ir.Node, sizes: Sizes) -> Dims | None:
     first, last = start.values[0], limit.values[0]
     if first is None or last is None or delta.values[0] != 1:
         return (unknown_size(),)
-    length = as_dim(sympy.sympify(last) - first)
-    return (length,) if sympy.sympify(length).is_nonnegative else (unknown_size(),)
+    length = last - first
+    return (length,) if is_nonnegative(length) else (unknown_size(),)
 
 
 def _slice(node: ir.Node, sizes: Sizes) -> Dims | None:
@@ -171,9 +176,8 @@ def _sliced(size: Dim, start: Dim | None, end: Dim | None, step: int) -> Dim:
         return unknown_size()
     if isinstance(end, int) and end >= _INT32_MAX:
         return size
-    if not sympy.sympify(end).is_nonnegative:
-        return unknown_size()
-    return as_dim(sympy.Min(size, end))
+    cut = minimum(size, end)
+    return unknown_size() if cut is None or not is_nonnegative(end) else cut
 
 
 RESULT_RULES: Mapping[str, Rule] = {

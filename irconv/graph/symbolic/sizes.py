@@ -7,19 +7,30 @@ of names.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import onnx
 import onnx_ir as ir
 
+from irconv.graph.attribute_keys import attributes_key
 from irconv.graph.constants import constant_tensor
-from irconv.graph.symbolic.dims import Dim, Dims, Items, stated_dims, unknown_size
+from irconv.graph.symbolic.dims import Dims, Items, stated_dims
+from irconv.graph.symbolic.expression import Dim, unknown_size
 from irconv.graph.symbolic.items import ITEM_RULES, constant_items
 from irconv.graph.walk import subgraphs_of
 
 __all__ = ["Sizes"]
 
+_NamedDims = tuple[int | str, ...]
+_Operand = tuple[ir.DataType, _NamedDims | None, bytes | None]
+"""Dtype and dims of an operand, and the content of a small constant."""
+_Inferred = tuple[ir.DataType, _NamedDims | None]
+_UNTYPED: _Operand = (ir.DataType.UNDEFINED, None, None)
 _MAX_ITEMS = 64
-_SHAPING = frozenset({ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64})
+_INTEGERS = frozenset({ir.DataType.INT32, ir.DataType.INT64})
 """Dtypes of the constants that can tell a result's size."""
+_SIZED_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
+"""Operators of which float operands can tell it too."""
 
 
 class Sizes:
@@ -40,6 +51,7 @@ class Sizes:
         self._dtypes: dict[ir.Value, ir.DataType] = {}
         self._opset = model.graph.opset_imports.get("", 1)
         self._functions = frozenset(model.functions)
+        self._inferred: dict[Hashable, list[_Inferred | None]] = {}
         self._unvisited: ir.Graph | None = model.graph
 
     def _follow(self) -> None:
@@ -100,61 +112,91 @@ class Sizes:
             self._items[node.outputs[0]] = items
 
     def _infer(self, node: ir.Node) -> None:
-        """Let ONNX infer the results, with names that stand for the expressions."""
+        """Let ONNX infer the results, once for all nodes that differ in names only."""
         if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
             return
         names = _Names()
-        types, data = self._operands(node, names)
-        if types is None:
+        shaping = _INTEGERS | {ir.DataType.FLOAT} if node.op_type in _SIZED_BY_FLOATS else _INTEGERS
+        operands = [self._operand(value, names, shaping) for value in node.inputs]
+        if _UNTYPED in operands:
             return
-        try:
-            schema = onnx.defs.get_schema(node.op_type, self._opset, "")
-            found = onnx.shape_inference.infer_node_outputs(
-                schema, ir.to_proto(node), types, data, ir_version=_IR_VERSION
-            )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
-            return
-        for value in node.outputs:
-            proto = found.get(value.name or "")
-            if proto is not None and proto.tensor_type.elem_type:
-                self._dtypes[value] = ir.DataType(proto.tensor_type.elem_type)
-            if proto is not None and proto.tensor_type.HasField("shape"):
-                dims = tuple(names.dim(dim) for dim in proto.tensor_type.shape.dim)
-                self._dims[value] = dims
-
-    def _operands(
-        self, node: ir.Node, names: _Names
-    ) -> tuple[dict[str, onnx.TypeProto] | None, dict[str, onnx.TensorProto]]:
-        types: dict[str, onnx.TypeProto] = {}
-        data: dict[str, onnx.TensorProto] = {}
-        for value in node.inputs:
-            if value is None:
+        key = (
+            node.op_type,
+            attributes_key(node),
+            tuple(operands),
+            tuple(bool(value.name) for value in node.outputs),
+        )
+        if key not in self._inferred:
+            self._inferred[key] = _inferred_dims(node, operands, self._opset)
+        for value, found in zip(node.outputs, self._inferred[key], strict=True):
+            if found is None:
                 continue
-            dtype = self.dtype(value)
-            if dtype is None or (
-                value.type is not None and not isinstance(value.type, ir.TensorType)
-            ):
-                return None, data
-            name = value.name or ""
-            types[name] = names.type_of(dtype, self.dims(value))
-            tensor = constant_tensor(value)
-            if tensor is not None and tensor.dtype in _SHAPING and tensor.size <= _MAX_ITEMS:
-                data[name] = ir.to_proto(ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name))
-        return types, data
+            dtype, dims = found
+            self._dtypes[value] = dtype
+            if dims is not None:
+                self._dims[value] = tuple(names.dim(dim) for dim in dims)
+
+    def _operand(
+        self, value: ir.Value | None, names: _Names, shaping: frozenset[ir.DataType]
+    ) -> _Operand | None:
+        """Return dtype and dims of an input, and its items where a result's size may need them."""
+        if value is None:
+            return None
+        dtype = self.dtype(value)
+        if dtype is None or not isinstance(value.type, ir.TensorType | None):
+            return _UNTYPED
+        dims = self.dims(value)
+        named = None if dims is None else tuple(names.name(dim) for dim in dims)
+        tensor = constant_tensor(value)
+        if tensor is None or tensor.dtype not in shaping or tensor.size > _MAX_ITEMS:
+            return (dtype, named, None)
+        return (dtype, named, tensor.tobytes())
+
+
+def _inferred_dims(
+    node: ir.Node, operands: Sequence[_Operand | None], opset: int
+) -> list[_Inferred | None]:
+    """Return for each output what ONNX infers; None where it infers nothing."""
+    types: dict[str, onnx.TypeProto] = {}
+    data: dict[str, onnx.TensorProto] = {}
+    for value, operand in zip(node.inputs, operands, strict=True):
+        if value is None or operand is None:
+            continue
+        name = value.name or ""
+        dtype, dims, items = operand
+        types[name] = onnx.helper.make_tensor_type_proto(int(dtype), dims)
+        if items is not None and dims is not None:
+            data[name] = onnx.helper.make_tensor(name, int(dtype), dims, items, raw=True)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+        found = onnx.shape_inference.infer_node_outputs(
+            schema, ir.to_proto(node), types, data, ir_version=_IR_VERSION
+        )
+    except _NOT_INFERRED:
+        return [None] * len(node.outputs)
+    return [_read(found.get(value.name or "")) for value in node.outputs]
+
+
+def _read(proto: onnx.TypeProto | None) -> _Inferred | None:
+    if proto is None or not proto.tensor_type.elem_type:
+        return None
+    dtype = ir.DataType(proto.tensor_type.elem_type)
+    if not proto.tensor_type.HasField("shape"):
+        return dtype, None
+    dims = proto.tensor_type.shape.dim
+    return dtype, tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims
+    )
 
 
 class _Names:
-    """Names that stand for the expressions of one node."""
+    """Names that stand for the expressions of one node, in the order of their first use."""
 
     def __init__(self) -> None:
         self._expressions: dict[str, Dim] = {}
         self._known: dict[Dim, str] = {}
 
-    def type_of(self, dtype: ir.DataType, dims: Dims | None) -> onnx.TypeProto:
-        shape = None if dims is None else [self._name(dim) for dim in dims]
-        return onnx.helper.make_tensor_type_proto(int(dtype), shape)
-
-    def _name(self, dim: Dim) -> int | str:
+    def name(self, dim: Dim) -> int | str:
         if isinstance(dim, int):
             return dim
         if dim not in self._known:
@@ -162,11 +204,18 @@ class _Names:
             self._known[dim], self._expressions[name] = name, dim
         return self._known[dim]
 
-    def dim(self, proto: onnx.TensorShapeProto.Dimension) -> Dim:
-        if proto.HasField("dim_value"):
-            return proto.dim_value
-        return self._expressions.get(proto.dim_param) or unknown_size()
+    def dim(self, named: int | str) -> Dim:
+        """Return the expression of a name; of one that is not known, an unknown size."""
+        if isinstance(named, int):
+            return named
+        return self._expressions.get(named) or unknown_size()
 
 
+_NOT_INFERRED = (
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    RuntimeError,
+)
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _IR_VERSION = 10

@@ -52,7 +52,7 @@ class Emulation:
     def run(self, model: ir.Model) -> PassResult:
         """Wrap every node that computes in a dtype with substitutes; linear in nodes."""
         for scope in scopes(model):
-            for node in list(scope.graph.all_nodes()):
+            for node in list(scope.nodes()):
                 if node.domain == "" and node.op_type not in _NOT_COMPUTING:
                     self._visit(node, scope.opsets.get("", 1))
         self._clean()

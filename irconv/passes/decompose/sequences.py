@@ -61,7 +61,7 @@ class DecomposeSequences(Pass):
         for scope in scopes(model):
             version = scope.opsets.get("", 1)
             if version >= _OLDEST_OPSET:
-                for node in list(scope.graph.all_nodes()):
+                for node in list(scope.nodes()):
                     if node.domain == "":
                         tracker.visit(node, version)
         tracker.clean()

@@ -1,7 +1,8 @@
 """The divisor of a normalization: the root of a variance or of a mean of squares.
 
 The forms are those of the exporters: the variance is the mean of (x - mean)², or the mean of x²
-less the square of the mean, which is the same number; epsilon is added to it on either side.
+less the square of the mean, which is the same number; epsilon is added to it on either side. A mean
+over the axes from 2 on may be a GlobalAveragePool (tf2onnx, of a sequence).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from irconv.passes.fusions.pattern import (
 )
 
 __all__ = ["Spread", "difference_from_mean", "is_mean", "spread_of"]
+
+_MEANS = ("ReduceMean", "GlobalAveragePool")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def difference_from_mean(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | 
     """Return x and its mean where ``value`` is x - mean; over which axes is not asked."""
     node = made_by(value, "Sub")
     data, mean = (None, None) if node is None else (operand(node, 0), operand(node, 1))
-    reduction = made_by(mean, "ReduceMean")
+    reduction = made_by(mean, *_MEANS)
     if data is None or mean is None or reduction is None or operand(reduction, 0) is not data:
         return None
     return data, mean
@@ -72,12 +75,12 @@ def difference_from_mean(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | 
 
 def is_mean(value: ir.Value | None, data: ir.Value, axes: tuple[int, ...]) -> bool:
     """Return whether ``value`` is the mean of ``data`` over ``axes``."""
-    node = made_by(value, "ReduceMean")
+    node = made_by(value, *_MEANS)
     return node is not None and operand(node, 0) is data and reduced_axes(node, data) == axes
 
 
 def _variance(value: ir.Value) -> tuple[ir.Value, tuple[int, ...], bool] | None:
-    node = made_by(value, "ReduceMean", "Sub")
+    node = made_by(value, *_MEANS, "Sub")
     if node is None:
         return None
     if node.op_type == "Sub":
@@ -97,7 +100,7 @@ def _variance(value: ir.Value) -> tuple[ir.Value, tuple[int, ...], bool] | None:
 
 def _difference(node: ir.Node) -> tuple[ir.Value, tuple[int, ...], bool] | None:
     """Read a difference as the mean of x² less the square of the mean."""
-    squares, mean = made_by(operand(node, 0), "ReduceMean"), square(operand(node, 1))
+    squares, mean = made_by(operand(node, 0), *_MEANS), square(operand(node, 1))
     if squares is None or mean is None:
         return None
     data = square(operand(squares, 0))

@@ -14,20 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.passes.decompose.block import Keep
 
 __all__ = [
-    "close", "dims_of", "float_attribute", "int_attribute", "made_by", "only_reader", "operand",
+    "dims_of", "float_attribute", "int_attribute", "made_by", "only_reader", "operand",
     "other_operand", "pairs", "rank", "reduced_axes", "scalar", "scaled", "shifted", "square",
     "static_dims", "uncast",
 ]  # fmt: skip
 
-_RTOL = 1e-3
-"""Exporters write constants such as sqrt(2) with few digits, or round them to float16."""
 _TRANSPARENT = ("Cast", "Identity")
 
 
@@ -82,11 +79,6 @@ def scalar(value: ir.Value | None) -> float | None:
     if tensor is None or tensor.size != 1 or tensor.dtype == ir.DataType.STRING:
         return None
     return float(tensor.numpy().reshape(-1)[0])
-
-
-def close(number: float | None, expected: float, rtol: float = _RTOL) -> bool:
-    """Return whether a number is the expected one but for its rounding."""
-    return number is not None and bool(np.isclose(number, expected, rtol=rtol, atol=0.0))
 
 
 def scaled(value: ir.Value | None) -> tuple[ir.Value, float] | None:
@@ -177,7 +169,7 @@ def reduced_axes(node: ir.Node, like: ir.Value | None = None) -> tuple[int, ...]
     """Return the axes of a reduction that keeps its dims, sorted and counted from 0.
 
     Args:
-        node: ReduceMean, ReduceSum or the like, of any opset.
+        node: ReduceMean, ReduceSum or the like, of any opset, or GlobalAveragePool.
         like: A value of the rank of its input; the input itself, if not given.
 
     Raises:
@@ -190,6 +182,8 @@ def reduced_axes(node: ir.Node, like: ir.Value | None = None) -> tuple[int, ...]
     if like is None or count is None:
         name = None if like is None else like.name
         raise Keep(f"the rank of {name!r} is unknown; run infer-shapes first")
+    if node.op_type == "GlobalAveragePool":
+        return tuple(range(2, count))
     attribute, given = node.attributes.get("axes"), operand(node, 1)
     if attribute is not None and attribute.is_ref():
         raise Keep("the attribute 'axes' is a parameter of the enclosing function")

@@ -22,7 +22,7 @@ from irconv.passes.layout.permutation import (
     is_identity,
 )
 
-__all__ = ["RULES", "Rule", "form_of", "rank_of"]
+__all__ = ["RULES", "RULES_BEFORE_18", "Rule", "form_of", "rank_of"]
 
 Rule = Callable[[ir.Node, Permutation, int], Form | None]
 """Takes a node, an order, and the index of the input held in it; -1 for the first output."""
@@ -196,6 +196,8 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
     if attribute is not None:
         attributes = {"axes": ir.AttrInt64s("axes", moved)}
         return Form((order,), (outputs,), node.op_type, attributes=attributes)
+    if len(node.inputs) < 2 or node.inputs[1] is None:
+        return Form((order,), (outputs,), node.op_type)
     constants = {1: np.array(moved, np.int64)}
     return Form((order, None), (outputs,), node.op_type, constants=constants)
 
@@ -217,6 +219,15 @@ def _global_pool(node: ir.Node, order: Permutation, port: int) -> Form | None:
     axes = sorted(inverse(order)[2:])
     constants = {1: np.array(axes, np.int64)}
     return Form((order, None), (order,), _GLOBAL[node.op_type], constants=constants)
+
+
+def _global_pool_by_attribute(node: ir.Node, order: Permutation, port: int) -> Form | None:
+    """Before opset 18 the axes of reductions are an attribute."""
+    form = _global_pool(node, order, port)
+    if form is None:
+        return None
+    axes = ir.AttrInt64s("axes", [int(axis) for axis in form.constants[1]])
+    return Form(form.inputs[:1], form.outputs, form.op_type, attributes={"axes": axes})
 
 
 def _cumulative(node: ir.Node, order: Permutation, port: int) -> Form | None:
@@ -342,3 +353,10 @@ RULES: Mapping[str, Rule] = {
     "Split": _split,
     "Squeeze": _squeeze,
 }
+"""The rules, by operator of the default domain."""
+
+RULES_BEFORE_18: Mapping[str, Rule] = {
+    **RULES,
+    **dict.fromkeys(_GLOBAL, _global_pool_by_attribute),
+}
+"""The rules for opsets 13 to 17."""

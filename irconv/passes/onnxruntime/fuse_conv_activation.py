@@ -69,6 +69,7 @@ class FuseConvActivation(Fusion):
         del scope
         found = _with_activation(_with_residual(_alone(node)))
         if found.op_type == "Conv":
+            _explain(node)
             return None
         require_float32(node.inputs[0] or node.outputs[0])
         return found
@@ -123,6 +124,19 @@ def _with_activation(conv: Fused) -> Fused:
     if parameters:
         attributes["activation_params"] = parameters
     return replace(conv, op_type="FusedConv", outputs=[reader.outputs[0]], attributes=attributes)
+
+
+def _explain(node: ir.Node) -> None:
+    """Keep a convolution that an activation follows, and say what stands between them."""
+    output = node.outputs[0]
+    for reader, _ in output.uses():
+        if reader.domain != "" or reader.op_type not in _PARAMETERS:
+            continue
+        if output.is_graph_output():
+            raise Keep(f"{output.name!r} is also a graph output")
+        if len(output.uses()) > 1:
+            raise Keep(f"{output.name!r} has other readers")
+        raise Keep(f"the bounds of {reader.op_type} are computed, or it bounds nothing")
 
 
 def _none(node: ir.Node) -> list[float] | None:

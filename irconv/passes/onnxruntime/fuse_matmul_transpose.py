@@ -64,6 +64,7 @@ class FuseMatmulTranspose(Fusion):
         if reader is not None and product is not None and product[0] is output:
             output, alpha = reader.outputs[0], alpha * product[1]
         if alpha == 1 and not swaps_first and not swaps_second:
+            _explain(first, second)
             return None
         if node.outputs[0].dtype not in _DTYPES and first.dtype not in _DTYPES:
             raise Keep(f"the kernel takes floats, and {first.name!r} is of dtype {first.dtype}")
@@ -91,6 +92,14 @@ def _operand(value: ir.Value) -> tuple[ir.Value, float, bool]:
         else:
             break
     return value, factor, swapped
+
+
+def _explain(*operands: ir.Value) -> None:
+    """Keep a product of which an operand is swapped, but read by something else too."""
+    for value in operands:
+        node = made_by(value, "Transpose")
+        if node is not None and _swaps(node):
+            raise Keep(f"the transposed operand {value.name!r} has other readers")
 
 
 def _swaps(node: ir.Node) -> bool:

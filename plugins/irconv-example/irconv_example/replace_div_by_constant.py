@@ -18,6 +18,7 @@ from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
 from irconv.graph.walk import all_nodes
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 from irconv.runtime.base import Array
 
 __all__ = ["ReplaceDivByConstant"]
@@ -58,8 +59,7 @@ class ReplaceDivByConstant(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace every such division; see :meth:`irconv.passes.base.Pass.run`."""
         names = NameAllocator(model)
-        refusals: list[Refusal] = []
-        replaced = 0
+        sites, refusals = Sites(context), list[Refusal]()
         for node in list(all_nodes(model)):
             if node.op_type != "Div" or node.domain != "":
                 continue
@@ -67,10 +67,10 @@ class ReplaceDivByConstant(Pass):
             reason = self._refusal(divisor, context)
             if divisor is None or reason:
                 refusals.append(Refusal(node.name or "", node.op_type, reason))
-            else:
+            elif sites.permit(node):
                 _replace(node, divisor, names)
-                replaced += 1
-        return PassResult(bool(replaced), {"replaced": replaced}, tuple(refusals))
+        replaced = len(sites.made)
+        return PassResult(replaced > 0, {"replaced": replaced}, tuple(refusals), sites.made)
 
     def _refusal(self, divisor: ir.TensorProtocol | None, context: PassContext) -> str:
         """Return the first condition that fails, or the empty string."""

@@ -24,7 +24,7 @@ from flax import linen, nnx
 
 from irconv.errors import InputError
 from irconv.frontends.factories import call_factory, first_line, user_line
-from irconv.frontends.pytorch.names import free_name, leaf_name
+from irconv.frontends.names import free_name, leaf_name
 from irconv.runtime.base import TensorSpec
 from irconv.shapes import InputSpec
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["OpenvinoBackend"]
 
 _PRECISIONS: dict[str, Precision] = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
-_WITH_CACHE_PRECISION = ("CPU", "GPU")
-"""Devices that may keep a key-value cache in fewer bits, unless told otherwise."""
+_ROUNDING = ("CPU", "GPU")
+"""Devices that, unless told otherwise, keep a key-value cache in fewer bits, and round what
+integer weights are multiplied by to 8 bits."""
 _COARSENESS: tuple[Precision, ...] = ("float64", "float32", "tf32", "float16", "bfloat16")
 
 
@@ -125,7 +126,7 @@ class OpenvinoBackend(Backend):
             "runtime": "openvino",
             "version": f">={importlib.metadata.version('openvino').split('.')[0]}.0",
             "device": self.device,
-            "config": self._config(),
+            "config": self._config(model),
         }
         if self.stateful:
             requires["states"] = [
@@ -135,17 +136,21 @@ class OpenvinoBackend(Backend):
             main=MODEL,
             precision=self._judged_precision(model),
             requires=requires,
-            notes=(*self._notes(), *_caveats(model)),
+            notes=(*self._notes(model), *_caveats(model)),
             data=data,
         )
 
-    def _config(self) -> dict[str, Any]:
-        config = {"INFERENCE_PRECISION_HINT": self.precision}
-        if self.stateful and self.device.split(".")[0] in _WITH_CACHE_PRECISION:
+    def _config(self, model: ir.Model) -> dict[str, Any]:
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.precision}
+        if self.device.split(".")[0] not in _ROUNDING:
+            return config
+        if self.stateful:
             config["KV_CACHE_PRECISION"] = self.precision
+        if _packs_weights(model):
+            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         return config
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, model: ir.Model) -> tuple[str, ...]:
         hint = f"INFERENCE_PRECISION_HINT={self.precision}"
         notes = [
             f"compile it with {hint}: left alone, OpenVINO computes in bf16 or f16 where it can"
@@ -154,6 +159,11 @@ class OpenvinoBackend(Backend):
             notes.append(
                 "it keeps states: they begin as zeros, empty where they grow, and do so again "
                 "after InferRequest.reset_state(); it was verified step by step from given states"
+            )
+        if "DYNAMIC_QUANTIZATION_GROUP_SIZE" in self._config(model):
+            notes.append(
+                "compile it with DYNAMIC_QUANTIZATION_GROUP_SIZE=0: left alone, OpenVINO rounds "
+                "what integer weights are multiplied by to 8 bits; that is faster, and coarser"
             )
         if self.compress:
             notes.append("floating-point weights are stored in 16 bits, rounded")
@@ -179,6 +189,19 @@ def _quantizes(model: ir.Model) -> bool:
     from irconv.graph.walk import all_nodes
 
     return any(node.op_type == "QuantizeLinear" for node in all_nodes(model))
+
+
+def _packs_weights(model: ir.Model) -> bool:
+    """Say whether weights are stored as integers of at most 8 bits and dequantized."""
+    from irconv.graph.constants import constant_tensor
+    from irconv.graph.walk import all_nodes
+
+    for node in all_nodes(model):
+        if node.op_type == "DequantizeLinear":
+            tensor = constant_tensor(node.inputs[0])
+            if tensor is not None and tensor.dtype.itemsize <= 1:
+                return True
+    return False
 
 
 def _caveats(model: ir.Model) -> list[str]:

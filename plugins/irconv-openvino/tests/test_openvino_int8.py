@@ -132,3 +132,36 @@ def runtime_precisions(model: Path) -> Counter[tuple[str, str]]:
     return Counter(
         (fact["layerType"].astype(str), fact["runtimePrecision"].astype(str)) for fact in facts
     )
+
+
+def test_what_packed_weights_are_multiplied_by_is_not_rounded(tmp_path: Path) -> None:
+    """OpenVINO left alone would round it to 8 bits, which no weights-only recipe means."""
+    random = np.random.default_rng(5)
+    scales = random.uniform(0.001, 0.01, 512).astype(np.float32)
+    packed = random.integers(-127, 128, (256, 512)).astype(np.int8)
+    graph = helper.make_graph(
+        [
+            NODE("DequantizeLinear", ["w", "s"], ["d"], axis=1),
+            NODE("MatMul", ["x", "d"], ["y"]),
+        ],
+        "packed",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [4, 256])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [4, 512])],
+        [numpy_helper.from_array(packed, "w"), numpy_helper.from_array(scales, "s")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.save(model, tmp_path / "model.onnx")
+    result = irconv.compile(tmp_path / "model.onnx", ["openvino"], tmp_path / "out", level=0)
+    assert result.exit_code == ExitCode.OK, result.targets[0].error
+    manifest = result.targets[0].manifest
+    settings = manifest["artifact"]["requires"]["config"]
+    assert settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == 0
+    assert any("DYNAMIC_QUANTIZATION_GROUP_SIZE" in note for note in manifest["artifact"]["notes"])
+    core, path = load_openvino().Core(), tmp_path / "out" / "openvino" / "model.xml"
+    x = random.standard_normal((4, 256)).astype(np.float32)
+    wanted = x.astype(np.float64) @ (packed * scales.astype(np.float64))
+    errors = []
+    for config in (settings, {"INFERENCE_PRECISION_HINT": "f32"}):
+        found = core.compile_model(str(path), "CPU", config)([x])[0]
+        errors.append(np.abs(found - wanted).max())
+    assert errors[0] < 1e-4 < 1e-2 < errors[1]

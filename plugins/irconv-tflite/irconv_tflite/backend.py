@@ -107,7 +107,7 @@ class TfliteBackend(Backend):
             "type-bodies",
             "infer-shapes",
             *_LOWERING,
-            "fuse-pad",
+            "fold-padding",
             "convert-layout",
             "infer-shapes",
             "fold-constants",

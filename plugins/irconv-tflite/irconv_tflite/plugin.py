@@ -9,7 +9,6 @@ from irconv_tflite.backend import TfliteBackend
 from irconv_tflite.passes.convert_layout import ConvertLayout
 from irconv_tflite.passes.decompose_for_tflite import DecomposeForTflite
 from irconv_tflite.passes.expand_for_tflite import ExpandForTflite
-from irconv_tflite.passes.fuse_pad import FusePad
 from irconv_tflite.passes.type_bodies import TypeBodies
 
 __all__ = ["irconv_backends", "irconv_passes"]
@@ -24,4 +23,4 @@ def irconv_backends() -> list[type[Backend]]:
 @hookimpl
 def irconv_passes() -> list[type[Pass]]:
     """Return the passes that fit a model to TFLite."""
-    return [ConvertLayout, DecomposeForTflite, ExpandForTflite, FusePad, TypeBodies]
+    return [ConvertLayout, DecomposeForTflite, ExpandForTflite, TypeBodies]

@@ -23,6 +23,7 @@ from irconv.passes.base import PassContext
 from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import build_pipeline
 from irconv.plugins import load_registry
+from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.testing import assert_backend_conforms
 
 NAME = 'odd name/with:signs "and quotes"'
@@ -168,6 +169,36 @@ def test_quantizing_shrinks_the_file(way: str, tmp_path: Path) -> None:
     with backend.runner(tmp_path / "out", artifact) as runner:
         error = np.abs(runner.run({"x": x})["y"] - x @ weights).max()
     assert 1e-6 < error < 1
+
+
+def test_a_constant_state_is_not_taken_for_weights(tmp_path: Path) -> None:
+    """An unrolled LSTM multiplies its first state, zero, by the weights of the recurrence."""
+    random = np.random.default_rng(3)
+    weights = {
+        "w": random.standard_normal((1, 128, 32)).astype(np.float32) / 6,
+        "r": random.standard_normal((1, 128, 32)).astype(np.float32) / 6,
+        "b": random.standard_normal((1, 256)).astype(np.float32) / 6,
+        "last": random.standard_normal((32, 32)).astype(np.float32) / 6,
+    }
+    text = """
+        < ir_version: 8, opset_import: ["" : 17] >
+        g (float[3, 2, 32] x) => (float[3, 1, 2, 32] z) {
+            y = LSTM <hidden_size = 32> (x, w, r, b)
+            z = MatMul(y, last)
+        }
+    """
+    path = save(tmp_path, text, **weights)
+    backend = TfliteBackend(quantize="dynamic-int8")
+    artifact = emitted(path, backend, tmp_path / "out")
+    operators = operators_of(tmp_path / "out" / "model.tflite")
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" not in [code for code, _ in operators]
+    feeds = {"x": random.standard_normal((3, 2, 32)).astype(np.float32)}
+    with backend.runner(tmp_path / "out", artifact) as runner:
+        found = runner.run(feeds)["z"]
+    with OnnxRuntimeRunner(path) as runner:
+        wanted = runner.run(feeds)["z"]
+    assert np.abs(wanted).max() > 0.1
+    assert 1e-6 < np.abs(found - wanted).max() < 0.05
 
 
 def test_packed_weights_pass_by_the_measured_effect(tmp_path: Path) -> None:

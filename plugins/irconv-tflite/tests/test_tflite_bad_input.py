@@ -60,6 +60,25 @@ def test_every_node_is_named_with_what_helps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "product",
+    [
+        "Gemm<transB = 1>(r, q)", "Gemm<transA = 1>(r, q)", "Gemm(w, r)", "Gemm(q, w, r)",
+        "MatMul(r, w)",
+    ],
+)  # fmt: skip
+def test_an_unknown_rank_is_named(product: str) -> None:
+    model = ir.from_onnx_text(
+        _HEADER + "g (float[2, 3] x, float[2, 3] q, float[3, 2] w, int64[k] axes) "
+        f"=> (float[2, 2] y) {{ r = Squeeze(x, axes) [product] y = {product} }}"
+    )
+    model.graph[0].outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    found = {entry.node: entry for entry in TfliteBackend().check(model, {})}
+    assert found["product"].code == "UNKNOWN_RANK"
+    assert "'r'" in found["product"].reason
+    assert found["product"].way_out
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "g (string[2] x) => (string[2] y) { y = Identity(x) }",

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import onnx_ir as ir
-
 from irconv.backends.base import Artifact
 from irconv.backends.onnx import OnnxBackend
 from irconv.graph.constants import constant_tensor
@@ -17,7 +14,7 @@ from irconv.graph.scopes import scopes
 from irconv.hookspecs import hookimpl
 from irconv.passes.base import Effect, Pass, PassResult, Refusal
 from irconv.passes.sites import Sites
-from irconv.runtime.base import Feeds, Runner, Value
+from irconv.runtime.base import Feeds, Level, Runner, Value
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,19 @@ class BreakOff(Pass):
         raise KeyError("half way")
 
 
+_INSTEAD = {"Sub": "Add", "Neg": "Abs", "Cos": "Sin", "Sin": "Cos"}
+
+
 @dataclass(frozen=True)
 class FaultyBackend(OnnxBackend):
     """An ONNX target that does what its options say.
 
     Attributes:
         adds: Spec texts of what it adds to -O3.
-        breaks: Operator type of the nodes whose results it gets wrong.
-        slow: Seconds that each node of operator type Add takes.
+        breaks: Operator type of the nodes that it takes for others: Sub, Neg, Cos or Sin.
+        hides: Get nothing wrong of a model that has more than two outputs.
+        slow: Operator type of the nodes that take a millisecond each.
+        stands_in: Say that what runs is not the artifact.
     """
 
     name: ClassVar[str] = "faulty"
@@ -103,30 +105,31 @@ class FaultyBackend(OnnxBackend):
 
     adds: tuple[str, ...] = ()
     breaks: str = ""
-    slow: float = 0.0
+    hides: bool = False
+    slow: str = ""
+    stands_in: bool = False
 
     def optimization(self):
         return self.adds
 
     def emit(self, model, directory, request) -> Artifact:
+        hidden = self.hides and len(model.graph.outputs) > 2
         for node in model.graph:
-            if node.op_type == self.breaks:
-                value = ir.tensor(np.array(0.25, np.float32), name=f"{node.name}_off")
-                off = ir.Value(name=value.name, const_value=value, shape=ir.Shape([]))
-                off.type = ir.TensorType(ir.DataType.FLOAT)
-                model.graph.initializers.add(off)
-                node.replace_input_with(0, off)
+            if node.op_type == self.breaks and not hidden:
+                node.op_type = _INSTEAD[node.op_type]
         artifact = super().emit(model, directory, request)
-        adds = sum(node.op_type == "Add" for node in model.graph)
-        return Artifact(artifact.main, artifact.precision, artifact.requires, data={"adds": adds})
+        slow = sum(node.op_type == self.slow for node in model.graph)
+        return Artifact(artifact.main, artifact.precision, artifact.requires, data={"slow": slow})
 
     def runner(self, directory: Path, artifact: Artifact) -> Runner:
         runner = super().runner(directory, artifact)
-        return _SlowRunner(runner, self.slow * artifact.data["adds"])
+        level = "graph" if self.stands_in else "artifact"
+        return _SlowRunner(runner, 0.001 * artifact.data["slow"], level)
 
 
 class _SlowRunner(Runner):
-    def __init__(self, inner: Runner, seconds: float) -> None:
+    def __init__(self, inner: Runner, seconds: float, level: Level) -> None:
+        self.level = level
         self.inner = inner
         self.seconds = seconds
 

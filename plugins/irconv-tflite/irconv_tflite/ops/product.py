@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
+from irconv.runtime.base import Array
 from irconv_tflite.emit.graph import Shape, Tensor
 from irconv_tflite.emit.writer import GraphWriter
 from irconv_tflite.ops.attributes import float_attribute, given, int_attribute
@@ -70,22 +73,53 @@ def multiply(graph: GraphWriter, left: Tensor, right: Tensor) -> Tensor:
 
 
 def fully_connected(graph: GraphWriter, x: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
-    """Return x times the transpose of weights [outputs, inputs], plus bias."""
+    """Return x times the transpose of weights [outputs, inputs], plus bias.
+
+    What is constant is computed here where that does not make the file larger: the state that an
+    unrolled recurrent layer begins with is zero, and a quantizer takes it for weights.
+    """
     assert x.shape is not None
     assert weights.shape is not None
+    shape: Shape = (*x.shape[:-1], weights.shape[0])
+    folded = _folded(graph, x, weights, bias, shape)
+    if folded is not None:
+        return folded
     return graph.op(
         "FULLY_CONNECTED",
         [x, weights, bias],
-        (*x.shape[:-1], weights.shape[0]),
+        shape,
         keepNumDims=True,
         fusedActivationFunction="NONE",
     )
+
+
+def _folded(
+    graph: GraphWriter, x: Tensor, weights: Tensor, bias: Tensor | None, shape: Shape
+) -> Tensor | None:
+    left, right = x.constant, weights.constant
+    added = None if bias is None else bias.constant
+    sizes = tuple(dim for dim in shape if dim is not None)
+    known = left is not None and right is not None and len(sizes) == len(shape)
+    if not known or (bias is not None and added is None):
+        return None
+    assert left is not None
+    assert right is not None
+    if math.prod(sizes) * np.dtype(x.dtype).itemsize > left.nbytes + right.nbytes:
+        return None
+
+    def compute() -> Array:
+        product = left.load() @ right.load().T
+        return product if added is None else product + added.load()
+
+    return graph.deferred(compute, x.dtype, sizes)
 
 
 @emits("Gemm")
 def gemm(graph: GraphWriter, node: ir.Node) -> None:
     """ONNX Gemm: FULLY_CONNECTED by a constant matrix, else BATCH_MATMUL, MUL and ADD."""
     kind = compute_dtype(graph.dtype(node.inputs[0]), NUMBERS)
+    for value in filter(None, node.inputs):
+        graph.rank(value)
     left, right = (graph.read(value, kind) for value in node.inputs[:2])
     alpha, beta = float_attribute(node, "alpha", 1.0), float_attribute(node, "beta", 1.0)
     if int_attribute(node, "transA", 0):

@@ -1,0 +1,1 @@
+"""Finding what broke an output: the pass, the rewrite inside it, the tensor."""

@@ -1,0 +1,285 @@
+"""The stages before an artifact: source, goldens, passes, legalization.
+
+What ``compile`` does and what ``bisect`` takes apart is the same code, so that a fault is looked
+for in the build that has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from irconv.backends.base import Backend, Precision
+from irconv.config import CompileOptions
+from irconv.errors import UnsupportedError
+from irconv.frontends.base import Imported
+from irconv.graph.snapshot import snapshot
+from irconv.importing import import_model
+from irconv.measuring.observer import MeasureObserver
+from irconv.passes.base import Pass, PassContext
+from irconv.passes.manager import Observer, PassManager, PassRecord
+from irconv.passes.pipelines import (
+    HIGHEST_LEVEL,
+    MAX_ROUNDS,
+    build_pipeline,
+    relaxed_passes,
+    resolve_pipeline,
+    target_pipeline,
+)
+from irconv.plugins import Registry
+from irconv.runtime.base import Feeds
+from irconv.runtime.reference import ReferenceRuntime
+from irconv.runtime.remote import RemoteRunner
+from irconv.shapes import DimRange, parse_shapes
+from irconv.verify.golden import Golden, load_golden
+from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
+from irconv.verify.source import golden_from_source
+from irconv.verify.tolerance import Tolerance, derive_tolerances
+
+__all__ = ["Build", "Fitted", "Progress"]
+
+Progress = Callable[[str], None]
+"""Called with one line at the start of each stage."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A target's own copy of the model, optimized for it and fitted to it.
+
+    Attributes:
+        model: The fitted model.
+        records: What each pass did.
+        specs: The passes as spec text.
+        effects: By output name, the largest absolute difference that lossy passes made, those
+            of the target-independent pipeline included.
+    """
+
+    model: ir.Model
+    records: list[PassRecord]
+    specs: list[str]
+    effects: dict[str, float]
+
+
+class Build:
+    """One build: the state that its stages hand on.
+
+    Args:
+        source: Path of a model, or ``module:factory`` with ``options.trust``.
+        options: Everything that shapes the build.
+        registry: Where frontends and passes come from.
+        progress: Called at the start of each stage.
+        stack: What it opens is closed with this.
+        runs: Whether models are run at all; without, there are no goldens and nothing is
+            verified.
+        observers: Called around each pass of every stage, after the build's own observers.
+
+    Attributes:
+        seconds: Wall time by stage.
+        records: What each pass of the target-independent pipeline did.
+        pipeline: That pipeline, in the order in which it ran.
+        original: The model as it was imported.
+        model: The model as it is now.
+        golden: Inputs and the source's outputs; None if nothing is run.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        options: CompileOptions,
+        registry: Registry,
+        progress: Progress,
+        stack: contextlib.ExitStack,
+        *,
+        runs: bool = True,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.source = source
+        self.options = options
+        self.registry = registry
+        self.progress = progress
+        self.runs = runs
+        self.shapes: dict[str, DimRange] = parse_shapes(options.shapes)
+        self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-")))
+        self.reference = stack.enter_context(ReferenceRuntime(options.limits()))
+        self.seconds: dict[str, float] = {}
+        self.records: list[PassRecord] = []
+        self.effects: dict[str, float] = {}
+        self.imported: Imported
+        self.original: ir.Model
+        self.model: ir.Model
+        self.golden: Golden | None = None
+        self.pipeline: list[Pass] = []
+        self._stack = stack
+        self._observers = tuple(observers)
+        self._tolerances: dict[Precision, dict[str, Tolerance]] = {}
+
+    @contextlib.contextmanager
+    def timed(self, stage: str, message: str) -> Iterator[None]:
+        """Report the stage and add its wall time to ``seconds``."""
+        self.progress(message)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def open_reference(self, model: ir.Model) -> RemoteRunner:
+        """Open an IR model in the reference runtime, in a worker."""
+        return self.reference.open(model)
+
+    @property
+    def samples(self) -> Sequence[Feeds]:
+        """What models are run on; empty if nothing is run."""
+        return self.golden.inputs if self.golden else ()
+
+    def load(self) -> None:
+        """Bring the source into the IR, and build the pipeline so that its errors come first."""
+        options = self.options
+        self.pipeline = resolve_pipeline(
+            self.registry,
+            options.level,
+            options.passes,
+            options.quantize,
+            options.prune,
+            self.shapes,
+        )
+        with self.timed("frontend", f"reading {self.source}"):
+            self.imported = self._stack.enter_context(
+                import_model(self.source, options, self.registry)
+            )
+        self.model = self.imported.model
+        self.original = snapshot(self.model)
+
+    def take_goldens(self) -> None:
+        """Take inputs and the source framework's outputs, unless nothing will be run."""
+        if not self.runs:
+            return
+        with self.timed("verify", "running the source for golden outputs"):
+            self.golden = (
+                load_golden(Path(self.options.golden))
+                if self.options.golden
+                else golden_from_source(self.imported, self.options)
+            )
+
+    def optimize(self) -> None:
+        """Run the target-independent pipeline."""
+        options = self.options
+        observers: list[Observer] = []
+        accuracy = AccuracyObserver(self.open_reference, self.samples)
+        if self.samples:
+            observers += _needed(accuracy, self.pipeline)
+            if options.verify_each:
+                observers.append(VerifyObserver(self.open_reference, self.samples, inside=True))
+            elif options.level == HIGHEST_LEVEL:
+                relaxed = relaxed_passes()
+                observers.append(VerifyObserver(self.open_reference, self.samples, only=relaxed))
+        if options.dump_ir:
+            observers.append(DumpObserver(Path(options.dump_ir)))
+        manager = PassManager(
+            self.pipeline,
+            strict=options.strict,
+            max_rounds=MAX_ROUNDS,
+            observers=[*observers, *self._observers],
+            check="end",
+        )
+        with self.timed("passes", f"optimizing ({len(self.pipeline)} passes)"):
+            result = manager.run(self.model, self.context())
+        self.model, self.records = result.model, result.records
+        self.pipeline = manager.passes
+        self.effects = dict(accuracy.effects)
+
+    def context(self, backend: Backend | None = None) -> PassContext:
+        """Return what passes may use beside the graph, for one target or for all."""
+        return PassContext(
+            abilities=None if backend is None else backend.abilities(),
+            calibration=self.samples,
+            open_reference=self.open_reference,
+            shapes=self.shapes,
+        )
+
+    def optimize_for(self, backend: Backend) -> Fitted:
+        """Run what the level adds for the target on a copy of the model.
+
+        What a pass did is kept only if the outputs stay within what its effect allows and, with
+        ``measure``, only if it pays on the target.
+        """
+        options = self.options
+        passes = target_pipeline(self.registry, backend, options.level, options.passes)
+        model = snapshot(self.model)
+        if not passes:
+            return Fitted(model, [], [], self.effects)
+        accuracy = AccuracyObserver(self.open_reference, self.samples)
+        observers: list[Observer] = []
+        if self.samples:
+            inside = options.verify_each
+            verify = VerifyObserver(self.open_reference, self.samples, inside=inside)
+            observers += [accuracy, verify]
+        if self.samples and options.measure:
+            observers.append(self._measure(backend))
+        manager = PassManager(
+            passes, strict=options.strict, observers=[*observers, *self._observers]
+        )
+        with self.timed("passes", f"{backend.name}: optimizing for the target"):
+            result = manager.run(model, self.context(backend))
+        specs = [str(pass_) for pass_ in manager.passes]
+        return Fitted(result.model, result.records, specs, _added(self.effects, accuracy.effects))
+
+    def _measure(self, backend: Backend) -> MeasureObserver:
+        return MeasureObserver(
+            backend,
+            self.registry,
+            self.context(backend),
+            self.options.limits(backend.name),
+            self.shapes,
+            self.samples[0],
+            self.scratch,
+        )
+
+    def legalize(self, backend: Backend, optimized: Fitted) -> Fitted:
+        """Fit a target's copy of the model to the target, in place.
+
+        Raises:
+            UnsupportedError: If the model has what the target cannot express.
+            BackendError: If a legalization pass breaks its contract.
+        """
+        with self.timed("legalize", f"{backend.name}: fitting the graph to the target"):
+            passes = build_pipeline(self.registry, backend.legalization())
+            accuracy = AccuracyObserver(self.open_reference, self.samples)
+            own = _needed(accuracy, passes) if self.samples else []
+            manager = PassManager(
+                passes, strict=True, observers=[*own, *self._observers], check="end"
+            )
+            result = manager.run(optimized.model, self.context(backend))
+            diagnostics = backend.check(result.model, self.shapes)
+        if diagnostics:
+            raise UnsupportedError(str(backend), diagnostics, where=f"target {backend.name}")
+        return Fitted(
+            result.model,
+            [*optimized.records, *result.records],
+            [*optimized.specs, *(str(pass_) for pass_ in manager.passes)],
+            _added(optimized.effects, accuracy.effects),
+        )
+
+    def tolerances(self, precision: Precision) -> dict[str, Tolerance]:
+        """Return how far each output may be off at a precision, derived once."""
+        if precision not in self._tolerances:
+            assert self.golden is not None
+            self._tolerances[precision] = derive_tolerances(
+                self.original, self.golden, precision, self.open_reference
+            )
+        return self._tolerances[precision]
+
+
+def _needed(accuracy: AccuracyObserver, passes: Sequence[Pass]) -> list[Observer]:
+    """Return the observer where it has something to measure."""
+    return [accuracy] if any(pass_.effect == "lossy" for pass_ in passes) else []
+
+
+def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}

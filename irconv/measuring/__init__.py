@@ -1,0 +1,1 @@
+"""Measuring whether a rewrite pays on a target."""

@@ -1,0 +1,151 @@
+"""Folding of layout changes of weights, however large: they are done when the model is written.
+
+A Transpose, Reshape or the like of a constant gives a constant of the same size. Where nothing
+else reads the old one, the new takes its place, so the model does not grow. Where something else
+does, as in a model whose embedding is also its last weight, the node stays: a second copy of the
+weight would cost more than the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.graph.add_constant import add_constant
+from irconv.graph.constants import constant_tensor
+from irconv.graph.edit import Editor
+from irconv.graph.names import NameAllocator
+from irconv.graph.reshape_form import reshape_form
+from irconv.graph.scopes import Scope, scopes
+from irconv.graph.unread import drop_unread
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.runtime.base import Array
+
+__all__ = ["FoldLayouts"]
+
+_BYTE = 8
+_SUFFIX = "_laid_out"
+
+
+@dataclass(frozen=True)
+class FoldLayouts(Pass):
+    """Replace Transpose, Reshape, Squeeze, Unsqueeze and Flatten of a weight by a new weight.
+
+    The new weight is computed where it is read, so a mapped weight stays mapped until then. What
+    fold-constants takes, small constants, is left to it where the old weight stays.
+
+    Before::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, 2] x) => (float[N, 3] y)
+        <float[3, 2] w = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}> {
+            t = Transpose <perm = [1, 0]> (w)
+            y = MatMul(x, t)
+        }
+
+    After::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, 2] x) => (float[N, 3] y)
+        <float[2, 3] w_laid_out = {1.0, 3.0, 5.0, 2.0, 4.0, 6.0}> {
+            y = MatMul(x, w_laid_out)
+        }
+    """
+
+    name: ClassVar[str] = "fold-layouts"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants", "eliminate-identity")
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Fold in one sweep; linear in nodes. No weight is read."""
+        del context
+        editor, names = Editor(model), NameAllocator(model)
+        refusals: list[Refusal] = []
+        folded = 0
+        for scope in scopes(model):
+            for graph in scope.graphs():
+                for node in tuple(graph):
+                    found = _match(node)
+                    if isinstance(found, str):
+                        refusals.append(Refusal(node.name or "", node.op_type, found))
+                    elif found is not None:
+                        _fold(node, found, scope, names, editor)
+                        folded += 1
+        return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A change of layout: the shape that results, and how to make it."""
+
+    shape: tuple[int, ...]
+    apply: Callable[[Array], Array]
+
+
+def _match(node: ir.Node) -> _Change | str | None:
+    rule = _RULES.get(node.op_type) if node.domain == "" else None
+    value = node.inputs[0] if node.inputs else None
+    tensor = constant_tensor(value)
+    if rule is None or value is None or tensor is None:
+        return None
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        return "an attribute of it is a parameter of the enclosing function"
+    if node.outputs[0].is_graph_output():
+        return f"{node.outputs[0].name!r} is a graph output"
+    if value.is_graph_output() or any(user is not node for user, _ in value.uses()):
+        return f"{value.name!r} has other readers, and a copy of it would make the model larger"
+    if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < _BYTE:
+        return f"tensors of {tensor.dtype} are not moved"
+    return rule(node, tuple(tensor.shape.numpy()))
+
+
+def _transpose(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:
+    perm = node.attributes.get("perm")
+    order = tuple(reversed(range(len(shape)))) if perm is None else tuple(perm.as_ints())
+    if sorted(order) != list(range(len(shape))):
+        return None
+    return _Change(
+        tuple(shape[axis] for axis in order),
+        lambda array: np.ascontiguousarray(np.transpose(array, order)),
+    )
+
+
+def _reshape(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:
+    form = reshape_form(node)
+    sizes = [] if form is None else [item for item in form.items if isinstance(item, int)]
+    if form is None or len(sizes) != len(form.items):
+        return "its target is not known"
+    if int(np.prod(sizes, dtype=np.int64)) != int(np.prod(shape, dtype=np.int64)):
+        return None
+    return _Change(tuple(sizes), lambda array: array.reshape(sizes))
+
+
+def _fold(
+    node: ir.Node, change: _Change, scope: Scope, names: NameAllocator, editor: Editor
+) -> None:
+    value, read = node.inputs[0], list(node.inputs)
+    tensor = constant_tensor(value)
+    assert value is not None
+    assert tensor is not None
+    lazy = ir.LazyTensor(
+        lambda: ir.Tensor(change.apply(tensor.numpy()), dtype=tensor.dtype),
+        tensor.dtype,
+        ir.Shape(change.shape),
+    )
+    stem = (value.name or "").removesuffix(_SUFFIX)
+    name = names.fresh(stem + _SUFFIX)
+    new = add_constant(node, name, lazy, is_function=scope.is_function)
+    editor.redirect(node.outputs[0], new)
+    editor.remove(node)
+    editor.finish()
+    for item in dict.fromkeys(read):
+        drop_unread(item)
+
+
+_RULES: Mapping[str, Callable[[ir.Node, tuple[int, ...]], _Change | str | None]] = {
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
+    "Transpose": _transpose,
+}

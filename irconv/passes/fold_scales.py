@@ -1,0 +1,196 @@
+"""Folding of constant factors into the weights around them.
+
+A product by a constant commutes with all that is linear, so it can be done once, on a weight,
+rather than at every run on the activations::
+
+    s (W x + b) = (s W) x + s b        W (s x) + b = (s W) x + b
+
+The factor is followed backwards through reshapes, transposes, sums with constants and products
+to the weights that the value is computed from, or forwards to those of its only reader. The
+algebra is done in float64 and cast once to the weight's dtype.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.graph.add_constant import add_constant
+from irconv.graph.constants import constant_tensor, is_constant
+from irconv.graph.edit import Editor
+from irconv.graph.names import NameAllocator
+from irconv.graph.scopes import Scope, scopes
+from irconv.graph.unread import drop_unread
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.scales.factor import Edit, Factor, factor_of, largest, scaled
+from irconv.passes.scales.pull import pull
+from irconv.passes.scales.push import push
+
+__all__ = ["FoldScales"]
+
+_OLDEST_OPSET = 7
+_SMALL_BYTES = 1 << 16
+_SUFFIX = "_scaled"
+
+
+@dataclass(frozen=True)
+class FoldScales(Pass):
+    """Fold Mul and Div by a constant into the weights of MatMul, Gemm, Conv, or of norms.
+
+    The constant is one number, or one for each channel of what directly computes the value. A
+    weight that something else reads too stays as it is, so that the model does not grow. The
+    half of a GELU stays, because runtimes know that pattern as a whole.
+
+    Before::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, S, 2] x, float[N, 1, 2, S] k) => (float[N, 1, S, S] y)
+        <float[2, 2] w = {1.0, 2.0, 3.0, 4.0}, float[2] b = {1.0, 0.0}, float half = {0.5},
+         int64[4] heads = {0, 0, 1, 2}> {
+            a = MatMul(x, w)
+            c = Add(a, b)
+            d = Reshape(c, heads)
+            q = Transpose <perm = [0, 2, 1, 3]> (d)
+            scores = MatMul(q, k)
+            y = Mul(scores, half)
+        }
+
+    After::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, S, 2] x, float[N, 1, 2, S] k) => (float[N, 1, S, S] y)
+        <int64[4] heads = {0, 0, 1, 2}, float[2, 2] w_scaled = {0.5, 1.0, 1.5, 2.0},
+         float[2] b_scaled = {0.5, 0.0}> {
+            a = MatMul(x, w_scaled)
+            c = Add(a, b_scaled)
+            d = Reshape(c, heads)
+            q = Transpose <perm = [0, 2, 1, 3]> (d)
+            y = MatMul(q, k)
+        }
+    """
+
+    name: ClassVar[str] = "fold-scales"
+    after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fuse-conv-batchnorm")
+    effect: ClassVar[Effect] = "real-arithmetic"
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Fold in one sweep; each factor looks a bounded number of nodes far."""
+        del context
+        names, editor = NameAllocator(model), Editor(model)
+        refusals: list[Refusal] = []
+        folded = 0
+        for scope in scopes(model):
+            if scope.opsets.get("", 1) < _OLDEST_OPSET:
+                continue
+            for graph in scope.graphs():
+                for node in tuple(graph):
+                    found = _match(node, editor)
+                    if found is None:
+                        continue
+                    if isinstance(found, str):
+                        refusals.append(Refusal(node.name or "", node.op_type, found))
+                        continue
+                    _fold(node, found, scope, names, editor)
+                    folded += 1
+        return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
+
+
+def _match(node: ir.Node, editor: Editor) -> list[Edit] | str | None:
+    if node.domain != "" or node.op_type not in ("Mul", "Div") or len(node.inputs) != 2:
+        return None
+    index = next((index for index in (1, 0) if is_constant(node.inputs[index])), None)
+    if index is None or (node.op_type == "Div" and index == 0):
+        return None
+    data = node.inputs[1 - index]
+    if data is None or is_constant(data):
+        return None
+    factor = factor_of(node.inputs[index])
+    if factor is None or isinstance(factor, str):
+        return factor
+    if not _keeps_shape(data, node.inputs[index], factor):
+        return f"broadcasting its constant may change the shape of {data.name!r}"
+    factor = factor.inverse() if node.op_type == "Div" else factor
+    blocker = editor.blocker(node.outputs[0], data)
+    if blocker:
+        return blocker
+    plan = pull(data, factor, node)
+    if isinstance(plan, str):
+        graph = node.graph
+        assert isinstance(graph, ir.Graph)
+        forwards = _gelu(data) or push(node.outputs[0], factor, graph)
+        if isinstance(forwards, str):
+            return f"{plan}; {forwards}"
+        plan = forwards
+    return _overflow(plan) or plan
+
+
+def _keeps_shape(data: ir.Value, constant: ir.Value | None, factor: Factor) -> bool:
+    tensor = constant_tensor(constant)
+    assert tensor is not None
+    rank = len(tensor.shape)
+    if rank and (data.shape is None or len(data.shape) < rank):
+        return False
+    return factor.fits(data)
+
+
+def _gelu(data: ir.Value) -> str:
+    """Return whether the factor is the half of x (1 + erf(x / sqrt 2)) / 2, or of its like."""
+    product = data.producer()
+    if product is None or product.op_type != "Mul":
+        return ""
+    for value in product.inputs:
+        total = None if value is None else value.producer()
+        if total is None or total.op_type != "Add":
+            continue
+        terms = (None if item is None else item.producer() for item in total.inputs)
+        if any(term is not None and term.op_type in ("Erf", "Tanh") for term in terms):
+            return "it is a part of a GELU"
+    return ""
+
+
+def _overflow(plan: list[Edit]) -> str:
+    for edit in plan:
+        tensor = constant_tensor(edit.node.inputs[edit.index])
+        assert tensor is not None
+        size, most = tensor.size, float(np.abs(edit.by).max())
+        shape = np.broadcast_shapes(tuple(tensor.shape.numpy()), edit.by.shape)
+        if int(np.prod(shape)) > max(size, edit.by.size):
+            return "the scaled constant would be larger than both"
+        if most > 1 and not largest(tensor) * most <= float(tensor.dtype.max):
+            return f"the scaled constants are not finite in {tensor.dtype}"
+    return ""
+
+
+def _fold(
+    node: ir.Node, plan: list[Edit], scope: Scope, names: NameAllocator, editor: Editor
+) -> None:
+    old = [*node.inputs]
+    for edit in plan:
+        value = edit.node.inputs[edit.index]
+        assert value is not None
+        old.append(value)
+        name = names.fresh((value.name or "").removesuffix(_SUFFIX) + _SUFFIX)
+        new = add_constant(edit.node, name, _tensor(value, edit), is_function=scope.is_function)
+        edit.node.replace_input_with(edit.index, new)
+    data = next(value for value in node.inputs if not is_constant(value))
+    assert data is not None
+    editor.redirect(node.outputs[0], data)
+    editor.remove(node)
+    editor.finish()
+    for value in old:
+        if is_constant(value):
+            drop_unread(value)
+
+
+def _tensor(value: ir.Value, edit: Edit) -> ir.TensorProtocol:
+    source, by = constant_tensor(value), edit.by
+    assert source is not None
+    if source.nbytes <= _SMALL_BYTES:
+        return ir.Tensor(scaled(source, by), dtype=source.dtype)
+    shape = ir.Shape(np.broadcast_shapes(tuple(source.shape.numpy()), by.shape))
+    return ir.LazyTensor(
+        lambda: ir.Tensor(scaled(source, by), dtype=source.dtype), source.dtype, shape
+    )

@@ -1,0 +1,228 @@
+"""Merging of slices: a slice of a slice is one, and slices that tile an axis are a Split.
+
+Indices compose, so x[a][b] = x[a[b]] for ranges a and b of one axis, and slices of different axes
+commute (ONNX operator specifications of Slice and Split).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv.graph.add_constant import add_constant
+from irconv.graph.constants import is_constant
+from irconv.graph.edit import Editor
+from irconv.graph.names import NameAllocator
+from irconv.graph.scopes import Scope, scopes
+from irconv.graph.slice_form import part_of
+from irconv.graph.unread import drop_unread
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+
+__all__ = ["MergeSlices"]
+
+_OLDEST_OPSET = 13
+
+
+@dataclass(frozen=True)
+class MergeSlices(Pass):
+    """Make one Slice of a slice of a slice, and one Split of slices that tile an axis.
+
+    Bounds are constant and sizes of the sliced axes known.
+
+    Before::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, 4, 4] x) => (float[N, 2, 4] y)
+        <int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] four = {4},
+         float[N, 2, 4] a, float[N, 2, 4] b> {
+            a = Slice(x, zero, two, one)
+            b = Slice(x, two, four, one)
+            y = Mul(b, a)
+        }
+
+    After::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[N, 4, 4] x) => (float[N, 2, 4] y)
+        <int64[2] x_sizes = {2, 2}, float[N, 2, 4] a, float[N, 2, 4] b> {
+            a, b = Split <axis = 1> (x, x_sizes)
+            y = Mul(b, a)
+        }
+    """
+
+    name: ClassVar[str] = "merge-slices"
+    after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "merge-concats")
+
+    def run(self, model: ir.Model, context: PassContext) -> PassResult:
+        """Merge in one sweep; linear in nodes."""
+        del context
+        merger = _Merger(model)
+        for scope in scopes(model):
+            if scope.opsets.get("", 1) >= _OLDEST_OPSET:
+                for graph in scope.graphs():
+                    merger.chains(graph, scope)
+                    merger.tiles(graph, scope)
+        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+
+
+class _Merger:
+    def __init__(self, model: ir.Model) -> None:
+        self.count = 0
+        self.refusals: list[Refusal] = []
+        self._editor = Editor(model)
+        self._names = NameAllocator(model)
+
+    def chains(self, graph: ir.Graph, scope: Scope) -> None:
+        """Merge slices of slices."""
+        for node in tuple(graph):
+            if node.op_type != "Slice" or node.domain != "":
+                continue
+            outer = part_of(node.outputs[0])
+            between = None if outer is None else outer.source
+            before = None if between is None else between.producer()
+            inner = None if before is None or before.op_type != "Slice" else part_of(between)
+            if outer is None or between is None or before is None or inner is None:
+                continue
+            if is_constant(inner.source) or before.graph is not graph:
+                continue
+            if between.is_graph_output() or len(between.uses()) != 1:
+                reason = f"{between.name!r} has other readers"
+                self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+                continue
+            ranges = dict(inner.ranges)
+            for axis, taken in outer.ranges.items():
+                cut = slice(taken.start, _stop(taken), taken.step)
+                ranges[axis] = ranges[axis][cut] if axis in ranges else taken
+            if not all(map(len, ranges.values())):
+                continue
+            self._slice(node, before, inner.source, ranges, scope)
+            self.count += 1
+
+    def _slice(
+        self,
+        node: ir.Node,
+        before: ir.Node,
+        source: ir.Value,
+        ranges: dict[int, range],
+        scope: Scope,
+    ) -> None:
+        axes = sorted(ranges)
+        lists = {
+            "starts": [ranges[axis].start for axis in axes],
+            "ends": [_end(ranges[axis]) for axis in axes],
+            "axes": axes,
+            "steps": [ranges[axis].step for axis in axes],
+        }
+        if set(lists["steps"]) == {1}:
+            del lists["steps"]
+        output, read = node.outputs[0], [*node.inputs[1:], *before.inputs[1:]]
+        bounds = [
+            add_constant(
+                node,
+                self._names.fresh(f"{output.name}_{name}"),
+                ir.Tensor(np.array(items, np.int64)),
+                is_function=scope.is_function,
+            )
+            for name, items in lists.items()
+        ]
+        for index, value in enumerate((source, *bounds)):
+            if index >= len(node.inputs):
+                node.resize_inputs(index + 1)
+            node.replace_input_with(index, value)
+        node.resize_inputs(1 + len(bounds))
+        self._editor.remove(before)
+        self._editor.finish()
+        for item in dict.fromkeys(read):
+            drop_unread(item)
+
+    def tiles(self, graph: ir.Graph, scope: Scope) -> None:
+        """Merge slices that tile an axis of one value."""
+        groups: dict[tuple[ir.Value, int], dict[range, list[ir.Node]]] = {}
+        for node in graph:
+            if node.op_type != "Slice" or node.domain != "":
+                continue
+            part = part_of(node.outputs[0])
+            single = None if part is None else part.single()
+            if part is None or single is None or is_constant(part.source):
+                continue
+            axis, taken = single
+            if taken.step == 1 and len(taken):
+                group = groups.setdefault((part.source, axis), {})
+                group.setdefault(taken, []).append(node)
+        for (source, axis), parts in groups.items():
+            first = next(iter(parts.values()))[0]
+            ordered = sorted(parts, key=lambda taken: taken.start)
+            if len(ordered) < 2:
+                continue
+            nodes = [node for taken in ordered for node in parts[taken]]
+            reason = self._obstacle(source, axis, ordered, nodes)
+            if reason:
+                self.refusals.append(Refusal(first.name or "", first.op_type, reason))
+            else:
+                self._split(first, source, axis, nodes, ordered, scope)
+                self.count += len(nodes)
+
+    @staticmethod
+    def _obstacle(
+        source: ir.Value, axis: int, ordered: Sequence[range], nodes: Sequence[ir.Node]
+    ) -> str:
+        assert source.shape is not None
+        ends = [0, *(taken.stop for taken in ordered)]
+        starts = [*(taken.start for taken in ordered), source.shape[axis]]
+        if starts != ends:
+            return f"the slices of {source.name!r} do not tile its axis {axis}"
+        if len(nodes) != len(ordered):
+            return f"two slices of {source.name!r} are equal"
+        if any(node.outputs[0].is_graph_output() for node in nodes):
+            return "one of the slices is a graph output"
+        return ""
+
+    def _split(
+        self,
+        first: ir.Node,
+        source: ir.Value,
+        axis: int,
+        nodes: Sequence[ir.Node],
+        ordered: Sequence[range],
+        scope: Scope,
+    ) -> None:
+        sizes = add_constant(
+            first,
+            self._names.fresh(f"{source.name}_sizes"),
+            ir.Tensor(np.array([len(taken) for taken in ordered], np.int64)),
+            is_function=scope.is_function,
+        )
+        split = ir.Node(
+            "",
+            "Split",
+            [source, sizes],
+            [ir.AttrInt64("axis", axis)],
+            num_outputs=len(nodes),
+            name=first.name,
+        )
+        split.metadata_props.update(first.metadata_props)
+        assert first.graph is not None
+        first.graph.insert_before(first, split)
+        read = [value for node in nodes for value in node.inputs[1:]]
+        for node, result in zip(nodes, split.outputs, strict=True):
+            output = node.outputs[0]
+            result.name, output.name = output.name, None
+            result.type, result.shape = output.type, output.shape
+            self._editor.redirect(output, result)
+            self._editor.remove(node)
+        self._editor.finish()
+        for item in dict.fromkeys(read):
+            drop_unread(item)
+
+
+def _stop(taken: range) -> int | None:
+    return None if taken.stop < 0 else taken.stop
+
+
+def _end(taken: range) -> int:
+    """Return an end as Slice reads it: one before the first index is a very low number."""
+    return taken.stop if taken.stop >= 0 else int(np.iinfo(np.int64).min)

@@ -1,0 +1,1 @@
+"""Products of one value by several weights, as one product."""

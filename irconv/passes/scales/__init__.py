@@ -1,0 +1,1 @@
+"""Moving constant factors along linear operators into weights."""
