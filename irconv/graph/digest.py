@@ -148,8 +148,8 @@ def _sample(tensor: ir.TensorProtocol) -> tuple[str, bool]:
         array = tensor.numpy()
         items = _SAMPLE // array.dtype.itemsize
         for start in (0, array.size // 2, array.size - items):
-            piece = array.flat[start : start + items].astype(array.dtype.newbyteorder("<"))
-            digest.update(piece.tobytes())
+            sample = array.flat[start : start + items].astype(array.dtype.newbyteorder("<"))
+            digest.update(sample.tobytes())
         return digest.hexdigest(), False
     if packed is None or packed.size <= _SMALL:
         for piece in tensor_chunks(tensor):

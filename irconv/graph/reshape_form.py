@@ -81,7 +81,7 @@ def reshape_form(node: ir.Node) -> ReshapeForm | None:
 
 def _reshape(node: ir.Node, dims: Sequence[Item] | None) -> tuple[Item, ...] | None:
     target = constant_ints(node.inputs[1]) if len(node.inputs) > 1 else None
-    if target is None or (0 in target and node.attributes.get_int("allowzero", 0)):
+    if target is None or (0 in target and node.attributes.get_int("allowzero", 0) == 1):
         return None
     items: list[Item] = []
     for axis, size in enumerate(target):

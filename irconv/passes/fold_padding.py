@@ -87,8 +87,8 @@ def _match(node: ir.Node, opset: int) -> list[int] | str | None:
     if len(node.inputs) > 2 and node.op_type == "ConvInteger" and node.inputs[2] is not None:
         return "its zero point may be another number than the padding's"
     if node.op_type == "AveragePool":
-        counts = node.attributes.get_int("count_include_pad", 0) or not any(_own_pads(node))
-        if opset < _COUNTS_PADDING or not counts or node.attributes.get_int("ceil_mode", 0):
+        counts = node.attributes.get_int("count_include_pad", 0) == 1 or not any(_own_pads(node))
+        if opset < _COUNTS_PADDING or not counts or node.attributes.get_int("ceil_mode", 0) == 1:
             return "the pooling does not count its padding, or rounds its size up"
     if node.op_type == "MaxPool" and any(value.name for value in node.outputs[1:]):
         return "its second output tells positions in the padded input"

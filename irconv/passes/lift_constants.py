@@ -100,5 +100,6 @@ def _own(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
     if isinstance(tensor, ir.StringTensor):
         return ir.StringTensor(list(tensor.string_data()), shape=tensor.shape, name=name)
     if tensor.nbytes <= _SMALL_BYTES and tensor.dtype != ir.DataType.STRING:
-        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, shape=tensor.shape, name=name)
-    return ir.LazyTensor(lambda: tensor, tensor.dtype, tensor.shape, name=name)
+        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
+    shape = ir.Shape(tensor.shape.numpy())
+    return ir.LazyTensor(lambda: tensor, tensor.dtype, shape, name=name)

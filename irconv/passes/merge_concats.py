@@ -123,8 +123,9 @@ class _Merger:
         indices: list[int] = []
         for value, part in zip(node.inputs, parts, strict=True):
             single = None if part is None else part.single()
-            if value is source and isinstance(shape[axis], int):
-                indices.extend(range(shape[axis]))
+            size = shape[axis]
+            if value is source and isinstance(size, int):
+                indices.extend(range(size))
             elif single is None or single[0] != axis:
                 return None
             else:
@@ -143,7 +144,7 @@ class _Merger:
             return f"it puts {len(indices)} indices together"
         if _run(indices) is None and axis == len(source.shape) - 1:
             return "a Gather along the last axis copies numbers one by one"
-        if indices == list(range(source.shape[axis])):
+        if _is_whole(indices, source.shape[axis]):
             return self._editor.blocker(node.outputs[0], source)
         return ""
 
@@ -152,7 +153,7 @@ class _Merger:
     ) -> None:
         assert source.shape is not None
         output, read = node.outputs[0], list(node.inputs)
-        if indices == list(range(source.shape[axis])):
+        if _is_whole(indices, source.shape[axis]):
             self._editor.redirect(output, source)
         else:
             run = _run(indices)
@@ -231,6 +232,10 @@ def _is_lone(value: ir.Value | None) -> bool:
 
 def _is_unread(node: ir.Node) -> bool:
     return not any(value.uses() or value.is_graph_output() for value in node.outputs)
+
+
+def _is_whole(indices: list[int], size: int | ir.SymbolicDim) -> bool:
+    return isinstance(size, int) and indices == list(range(size))
 
 
 def _run(indices: list[int]) -> range | None:

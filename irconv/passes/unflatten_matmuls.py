@@ -54,7 +54,8 @@ class UnflattenMatmuls(Pass):
 
         <ir_version: 10, opset_import: ["" : 20]>
         example (float[N, 3, 2] x) => (float[N, 3, 2] y)
-        <float[2, 2] w = {1.0, 2.0, 3.0, 4.0}, float[2] b = {0.5, 1.5}, float[N, 3, 2] p_unflattened> {
+        <float[2, 2] w = {1.0, 2.0, 3.0, 4.0}, float[2] b = {0.5, 1.5},
+         float[N, 3, 2] p_unflattened> {
             p_unflattened = MatMul(x, w)
             y = Add(p_unflattened, b)
         }

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx_ir as ir
-import sympy
 
-from irconv.graph.symbolic.dims import Dims, as_dim
+from irconv.graph.symbolic.dims import Dims
+from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.fusions.pattern import made_by, operand
 
@@ -74,12 +74,12 @@ def _regrouped(axes: Sequence[int], dims: Dims, result: Dims) -> Groups | None:
     groups: list[tuple[int, ...]] = []
     for dim in result:
         group: list[int] = []
-        product = sympy.Integer(1)
-        while rest and as_dim(product) != dim:
+        product: Dim = 1
+        while rest and product != dim:
             axis = rest.pop(0)
             group.append(axis)
             product = product * dims[axis]
-        if as_dim(sympy.sympify(product)) != dim:
+        if product != dim:
             return None
         groups.append(tuple(group))
     return None if rest else tuple(groups)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
-from irconv.graph.symbolic.dims import Dim, Dims
+from irconv.graph.symbolic.dims import Dims
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.causal import is_causal
@@ -233,10 +233,11 @@ def _full(item: Item, dims: Dims, extent: Extent) -> Item:
     if len(dims) >= 2 and dims[-2:] == wanted:
         return item
     array = item if isinstance(item, np.ndarray) else _array(item)
-    if array is not None and all(isinstance(dim, int) for dim in wanted):
-        return np.broadcast_to(array, np.broadcast_shapes(array.shape, (1, *wanted)[-2:])).copy()
+    numbers = [dim for dim in wanted if isinstance(dim, int)]
+    if array is not None and len(numbers) == len(wanted):
+        return np.broadcast_to(array, np.broadcast_shapes(array.shape, (1, *numbers)[-2:])).copy()
     missing = (1,) * (2 - len(dims)) + dims[-2:]
-    parts: list[Dim | Item] = [
+    parts: list[int | Item] = [
         1 if dim == whole else whole if isinstance(whole, int) else extent.items[axis]
         for dim, whole, axis in zip(missing, wanted, (2, 3), strict=True)
     ]
@@ -245,7 +246,7 @@ def _full(item: Item, dims: Dims, extent: Extent) -> Item:
     return Made("Expand", [item, _target([*front, *parts])], dtype=dtype)
 
 
-def _target(parts: Sequence[Dim | Item]) -> Item:
+def _target(parts: Sequence[int | Item]) -> Item:
     if all(isinstance(part, int) for part in parts):
         return np.array(parts, np.int64)
     pieces: list[Item] = [

@@ -14,7 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
-from irconv.graph.symbolic.dims import Dim, Dims
+from irconv.graph.symbolic.dims import Dims
+from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.layout import arrangements, permutation

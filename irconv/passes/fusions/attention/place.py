@@ -267,7 +267,10 @@ def _form(
     first, second, third = merged
     if first is None or second is None or third is None or together is None:
         return _Form(items, 4, output, scale=scale)
-    heads = (int(query.dims[1]), int(key.stored[1]))
+    query_heads, key_heads = query.dims[1], key.stored[1]
+    if not isinstance(query_heads, int) or not isinstance(key_heads, int):
+        return _Form(items, 4, output, scale=scale)
+    heads = (query_heads, key_heads)
     scale *= first.scale * second.scale
     items = (first.value, second.value, third.source)
     return _Form(items, 3, *together, heads=heads, scale=scale)

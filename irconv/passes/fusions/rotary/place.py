@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
 from irconv.graph.scopes import Scope
-from irconv.graph.symbolic.dims import Dim
+from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.operands import SPLIT, Operand, merged_heads
@@ -128,7 +128,7 @@ def _table(value: ir.Value, turn: Turn, measured: ir.Value, sizes: Sizes) -> Ite
     if half is None:
         raise Keep(f"the numbers in {value.name!r} are not known to stand there twice")
     if isinstance(half, np.ndarray):
-        half = half.reshape(*rows[:1], *half.shape[-2:])
+        half = half.reshape(-1, *half.shape[-2:])
     elif without_heads is None and len(shape) == 4:
         half = Made("Squeeze", [half, np.array([1], np.int64)], dtype=value.dtype)
     elif without_heads is None and len(shape) == 2:
