@@ -257,11 +257,9 @@ def _form(
     query, key, value = fresh
     output, scale = product.outputs[0], query.scale * key.scale
     items = (query.item, key.item, value.item)
-    if len(query.dims) == 3:
-        if (sizes.dims(output) or ())[:-1] != query.dims[:-1]:
-            raise Keep(f"{output.name!r} is not known to be of the dims of the query")
-        return _Form(items, 3, output, heads=(1, 1), scale=scale)
     output = _apart(output, query, sizes)
+    if len(query.dims) == 3:
+        return _Form(items, 3, output, heads=(1, 1), scale=scale)
     merged = [merged_heads(form, sizes) for form in (query, key, value)]
     together = _together(output, sizes, alone=alone)
     first, second, third = merged
