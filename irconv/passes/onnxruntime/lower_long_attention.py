@@ -82,7 +82,7 @@ def _lowered(node: ir.Node, sizes: Sizes) -> Fused | None:
         return None
     lengths = [shapes[0][1], shapes[1][1]]
     if not all(isinstance(length, int) and length >= _SHORTEST for length in lengths):
-        raise Keep(f"lengths {lengths} are not all known to be {_SHORTEST} or more")
+        raise Keep(f"lengths {lengths[0]} and {lengths[1]} are not known to be {_SHORTEST} or more")
     if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
         raise Keep("keys and values are given out")
     others = sorted(set(node.attributes) - _KNOWN)
