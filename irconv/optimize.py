@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from irconv.errors import UsageError
 from irconv.graph.atomic import output_errors, publish_files, staging_directory
 from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import INLINE_LIMIT, save_model
+from irconv.graph.spill import DEFAULT_BUDGET, Spill
 from irconv.graph.walk import node_count
+from irconv.memory import memory_limit
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
 from irconv.passes.pipelines import HIGHEST_LEVEL, target_pipeline
@@ -107,6 +110,7 @@ def optimize_model(
     observers: Sequence[Observer] = (),
     max_rounds: int = 1,
     added: Sequence[Pass] = (),
+    max_ram: int | None = None,
 ) -> OptimizeResult:
     """Run passes on an ONNX file and write the result, all of it or nothing.
 
@@ -122,11 +126,33 @@ def optimize_model(
         observers: Called around each pass.
         max_rounds: How often the pipeline may repeat while something still changes.
         added: Passes of one target, which run once after the pipeline.
+        max_ram: Bytes of memory that may be taken, mapped files not counted; constants that
+            passes compute are kept on disk past an eighth of it. None sets no limit.
 
     Raises:
+        UsageError: If ``max_ram`` is less than the process has already.
         InputError: If the source cannot be read or the output cannot be written.
-        BackendError: In strict mode, if a pass breaks its contract.
+        BackendError: In strict mode, if a pass breaks its contract; or if ``max_ram`` is not
+            enough.
     """
+    with memory_limit(max_ram):
+        return _optimize(
+            source, output, passes, context or PassContext(), strict, observers, max_rounds,
+            added, DEFAULT_BUDGET if max_ram is None else max_ram // 8,
+        )  # fmt: skip
+
+
+def _optimize(
+    source: Path,
+    output: Path,
+    passes: Sequence[Pass],
+    context: PassContext,
+    strict: bool,
+    observers: Sequence[Observer],
+    max_rounds: int,
+    added: Sequence[Pass],
+    constant_budget: int,
+) -> OptimizeResult:
     start = time.perf_counter()
     loaded = load_model(source)
     nodes_before = node_count(loaded.model)
@@ -135,6 +161,7 @@ def optimize_model(
     )
     last = PassManager(added, strict=strict, observers=observers, check="end")
     with staging_directory(output) as staging:
+        context = dataclasses.replace(context, spill=Spill(staging, constant_budget))
         first = manager.run(loaded.model, context)
         result = last.run(first.model, context)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0

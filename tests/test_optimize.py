@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -16,9 +16,11 @@ import pytest
 from irconv.errors import BackendError, InputError
 from irconv.graph.reading.load import load_model
 from irconv.graph.serialize import save_model
+from irconv.graph.spill import Spill
 from irconv.optimize import OptimizeResult, optimize_model
 from irconv.passes.base import Pass, PassContext, PassResult
 from irconv.passes.eliminate_identity import EliminateIdentity
+from irconv.passes.fold_constants import FoldConstants
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Faulty(Pass):
         return PassResult(modified=True)
 
 
-def _run(path: Path) -> list[np.ndarray]:
+def _run(path: Path) -> Any:
     image = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
     return onnxruntime.InferenceSession(str(path)).run(None, {"image": image})
 
@@ -128,3 +130,83 @@ def _split(small_net: Path, folder: Path) -> Path:
     path.parent.mkdir()
     save_model(load_model(small_net).model, path, inline_limit=0)
     return path
+
+
+def _tall_constants(path: Path, rows: int) -> None:
+    """Write a model whose constants are folded into ``rows`` rows of 256 KiB each."""
+    text = '<ir_version: 9, opset_import: ["": 18]> g (float[N, 65536] x) => (float[N, 65536] y) '
+    body = "".join(
+        f"s{i} = Constant <value_ints = [65536]> () "
+        f"c{i} = ConstantOfShape <value = float[1] {{{i + 1}.0}}> (s{i}) "
+        f"a{i} = Add({f'a{i - 1}' if i else 'x'}, c{i}) "
+        for i in range(rows)
+    )
+    onnx.save(onnx.parser.parse_model(text + "{" + body + f"y = Identity(a{rows - 1})" + "}"), path)
+
+
+def test_constants_past_the_budget_are_on_disk(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    _tall_constants(source, 12)
+    held: list[ir.TensorProtocol] = []
+
+    class Watch:
+        def before(self, pass_: Pass, model: ir.Model) -> None: ...
+
+        def after(self, pass_: Pass, model: ir.Model, record: object) -> None:
+            held.extend(model.graph.initializers.tensors())
+
+    optimize_model(
+        source, tmp_path / "out.onnx", [FoldConstants()], observers=[Watch()], max_ram=4 << 30
+    )
+    assert not any(isinstance(tensor, ir.ExternalTensor) for tensor in held)
+
+    held.clear()
+    spill = Spill(tmp_path, budget=1 << 20)
+    model = load_model(source).model
+    FoldConstants().run(model, PassContext(spill=spill))
+    tensors = list(model.graph.initializers.tensors())
+    assert sum(isinstance(tensor, ir.ExternalTensor) for tensor in tensors) == 8
+    assert [float(tensor.numpy().flat[0]) for tensor in tensors] == [i + 1 for i in range(12)]
+    save_model(model, tmp_path / "spilled.onnx")
+    x = np.zeros((1, 65536), np.float32)
+    (found,) = onnxruntime.InferenceSession(str(tmp_path / "spilled.onnx")).run(None, {"x": x})
+    assert np.array_equal(found, np.full_like(x, 78))
+
+
+_UNDER_A_LIMIT = """
+import sys
+from irconv.cli.main import run
+sys.exit(run(["optimize", sys.argv[1], "-o", sys.argv[2], "--max-ram", sys.argv[3]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "message"),
+    [("1GiB", 0, ""), ("8MiB", 2, "less than irconv itself takes"), ("160MiB", 5, "needs more")],
+)
+def test_max_ram_holds(tmp_path: Path, limit: str, code: int, message: str) -> None:
+    source, output = tmp_path / "model.onnx", tmp_path / "out.onnx"
+    weight = np.zeros((1 << 12, 1 << 13), np.float32)
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["N", 1 << 13]))
+    w = ir.Value(name="w", const_value=ir.Tensor(weight, name="w"))
+    turned = ir.Node("", "Transpose", [w], [ir.AttrInt64s("perm", [1, 0])])
+    product = ir.Node("", "MatMul", [x, turned.outputs[0]])
+    turned.outputs[0].name, product.outputs[0].name = "t", "y"
+    product.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    graph = ir.Graph(
+        [x], product.outputs, nodes=[turned, product], initializers=[w], name="g",
+        opset_imports={"": 18},
+    )  # fmt: skip
+    save_model(ir.Model(graph, ir_version=9), source)
+
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDER_A_LIMIT, source, output, limit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert output.exists() == (code == 0)
+    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from irconv.cli.options import json_option
+from irconv.cli.options import json_option, max_ram_option
 from irconv.cli.output import emit_json, human_bytes, progress
 
 
@@ -32,6 +32,7 @@ from irconv.cli.output import emit_json, human_bytes, progress
 @click.option("--shape", "shapes", multiple=True, metavar="DIM=N", help="Bind a dimension.")
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
 @click.option("--dump-ir", type=click.Path(path_type=Path), help="Folder for the IR after passes.")
+@max_ram_option("Memory to take, mapped files not counted, such as 1GiB.")
 @json_option
 def command(
     model: Path,
@@ -44,6 +45,7 @@ def command(
     shapes: tuple[str, ...],
     strict: bool,
     dump_ir: Path | None,
+    max_ram: int | None,
     as_json: bool,
 ) -> None:
     """Run the pass pipeline alone on MODEL (.onnx). Nothing is run or compared.
@@ -76,6 +78,7 @@ def command(
             observers=[DumpObserver(dump_ir)] if dump_ir else [],
             max_rounds=MAX_ROUNDS,
             added=added,
+            max_ram=max_ram,
         )
     if as_json:
         emit_json(result.to_json())

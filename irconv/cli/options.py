@@ -13,6 +13,7 @@ __all__ = [
     "changed_options",
     "json_option",
     "limit_options",
+    "max_ram_option",
     "python_option",
     "source_options",
     "target_option",
@@ -99,11 +100,14 @@ def source_options(function: _F) -> _F:
     return function
 
 
+def max_ram_option(text: str) -> Callable[[_F], _F]:
+    """Return a decorator that adds ``--max-ram`` with its line of help."""
+    return click.option("--max-ram", type=_Size(), metavar="SIZE", help=text)
+
+
 def limit_options(function: _F) -> _F:
     """Add the limits of worker processes."""
-    function = click.option(
-        "--max-ram", type=_Size(), metavar="SIZE", help="Memory a worker may use, such as 4GiB."
-    )(function)
+    function = max_ram_option("Memory a worker may use, such as 4GiB.")(function)
     return click.option(
         "--timeout", type=click.FloatRange(min=0.1), metavar="S", help="Seconds a step may take."
     )(function)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from irconv.backends.base import Abilities
+    from irconv.graph.spill import Spill
     from irconv.runtime.base import Feeds, Runner
     from irconv.shapes import DimRange
 
@@ -83,6 +84,7 @@ class PassContext:
         open_reference: Opens a model in the reference runtime; the caller closes the runner.
         shapes: Ranges of named dimensions as given by the user.
         max_constant_bytes: The most bytes that a pass may add to the model as new constants.
+        spill: Keeps the constants that passes compute; None keeps them all in memory.
         max_sites: The most sites at which one run of a pass may act, the first ones of the order
             in which it looks; None for no bound. ``irconv bisect`` counts rewrites with it.
     """
@@ -92,6 +94,7 @@ class PassContext:
     open_reference: Callable[[ir.Model], Runner] | None = None
     shapes: Mapping[str, DimRange] = field(default_factory=dict)
     max_constant_bytes: int = 64 * 1024 * 1024
+    spill: Spill | None = None
     max_sites: int | None = None
 
 

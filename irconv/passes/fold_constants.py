@@ -83,7 +83,7 @@ class FoldConstants(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fold in one sweep; linear in nodes and in bytes of results."""
-        folder = _Folder(model, self, context.max_constant_bytes)
+        folder = _Folder(model, self, context)
         for scope in scopes(model):
             folder.fold(scope.graph, scope)
         folder.finish()
@@ -94,12 +94,13 @@ class FoldConstants(Pass):
 class _Folder:
     """One run of the pass."""
 
-    def __init__(self, model: ir.Model, options: FoldConstants, budget: int) -> None:
+    def __init__(self, model: ir.Model, options: FoldConstants, context: PassContext) -> None:
         self.count = 0
         self.refusals: list[Refusal] = []
         self._functions = model.functions
         self._options = options
-        self._budget = budget
+        self._budget = context.max_constant_bytes
+        self._spill = context.spill
         self._editor = Editor(model)
         self._known: dict[ir.Value, StaticDims] = {}
         # Results of earlier runs count too, so that running again folds no more than once did.
@@ -172,9 +173,11 @@ class _Folder:
         for output in node.outputs:
             if not output.name:
                 continue
-            tensor = ir.Tensor(results[output.name], name=output.name)
+            tensor = self._kept(results[output.name], output.name)
             value = ir.Value(
-                name=output.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape)
+                name=output.name,
+                type=ir.TensorType(tensor.dtype),
+                shape=ir.Shape(tensor.shape.numpy()),
             )
             if output.is_graph_output() or scope.is_function:
                 constant = ir.Node(
@@ -193,6 +196,11 @@ class _Folder:
         self.count += 1
         for source in dict.fromkeys(inputs):
             self._release(source)
+
+    def _kept(self, array: _Array, name: str) -> ir.TensorProtocol:
+        if self._spill is None:
+            return ir.Tensor(array, name=name)
+        return self._spill.keep(array, name)
 
     def _release(self, value: ir.Value | None) -> None:
         """Drop an earlier result that nothing needs any more."""
