@@ -21,9 +21,10 @@ from irconv.errors import UnsupportedError
 from irconv.frontends.base import Imported
 from irconv.graph.snapshot import snapshot
 from irconv.importing import import_model
-from irconv.measuring.observer import MeasureObserver
+from irconv.measuring.observer import MeasureObserver, with_left_out
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
+from irconv.passes.order import order_passes
 from irconv.passes.pipelines import (
     HIGHEST_LEVEL,
     MAX_ROUNDS,
@@ -211,22 +212,30 @@ class Build:
         """
         options = self.options
         passes = target_pipeline(self.registry, backend, options.level, options.passes)
-        model = snapshot(self.model)
         if not passes:
-            return Fitted(model, [], [], self.effects)
-        accuracy = AccuracyObserver(self.open_reference, self.samples)
-        observers: list[Observer] = []
-        if self.samples:
-            inside = options.verify_each
-            verify = VerifyObserver(self.open_reference, self.samples, inside=inside)
-            observers += [accuracy, verify]
-        if self.samples and options.measure:
-            observers.append(self._measure(backend))
-        manager = PassManager(
-            passes, strict=options.strict, observers=[*observers, *self._observers]
-        )
+            return Fitted(snapshot(self.model), [], [], self.effects)
         with self.timed("passes", f"{backend.name}: optimizing for the target"):
-            result = manager.run(model, self.context(backend))
+            if not (self.samples and options.measure):
+                return self._run_added(passes, backend, self._observers)
+            measure = self._measure(backend)
+            fitted = self._run_added(passes, backend, [measure])
+            if not measure.pending:
+                return fitted
+            rest = [p for n, p in enumerate(order_passes(passes)) if n not in measure.pending]
+            again = self._run_added(rest, backend, self._observers)
+            records = with_left_out(fitted.records, again.records, measure.pending)
+            return Fitted(again.model, records, fitted.specs, again.effects)
+
+    def _run_added(
+        self, passes: Sequence[Pass], backend: Backend, observers: Sequence[Observer]
+    ) -> Fitted:
+        """Run passes of a target once on a copy of the model, each held to its effect."""
+        accuracy = AccuracyObserver(self.open_reference, self.samples)
+        inside = self.options.verify_each
+        verify = VerifyObserver(self.open_reference, self.samples, inside=inside)
+        own: list[Observer] = [accuracy, verify] if self.samples else []
+        manager = PassManager(passes, strict=self.options.strict, observers=[*own, *observers])
+        result = manager.run(snapshot(self.model), self.context(backend))
         specs = [str(pass_) for pass_ in manager.passes]
         return Fitted(result.model, result.records, specs, _added(self.effects, accuracy.effects))
 

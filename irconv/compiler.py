@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -203,7 +204,8 @@ class _Compilation(Build):
                 result.error = MismatchError(
                     f"target {result.target}: {verification.reason}",
                     where="verification",
-                    hint=f"`irconv bisect {self.source} --target '{result.target}'` with the same "
+                    hint=f"`irconv bisect {shlex.quote(self.source)} --target "
+                    f"{shlex.quote(result.target)}` with the same "
                     "options names the pass, the rewrite and the tensor that broke it; "
                     "--allow-mismatch publishes it all the same",
                 )

@@ -37,7 +37,7 @@ def command(name: str | None, as_json: bool) -> None:
     passes = registry.passes()
     if name is not None:
         registry.pass_class(name)
-    levels, targets = _level_specs(), _target_specs(registry)
+    levels, targets = _level_specs(registry), _target_specs(registry)
     rows = [_facts(cls, levels, targets) for cls in passes.values() if name in (None, cls.name)]
     if as_json:
         emit_json(rows)
@@ -47,10 +47,17 @@ def command(name: str | None, as_json: bool) -> None:
         _print_all(rows, levels, targets)
 
 
-def _level_specs() -> dict[str, tuple[str, ...]]:
-    from irconv.passes.pipelines import default_pipeline
+def _level_specs(registry: Registry) -> dict[str, tuple[str, ...]]:
+    """Return the passes of each level in the order in which they run."""
+    from irconv.passes.order import order_passes
+    from irconv.passes.pipelines import build_pipeline, default_pipeline
 
-    return {str(level): default_pipeline(level) for level in range(len(_LEVELS))}
+    return {
+        str(level): tuple(
+            str(item) for item in order_passes(build_pipeline(registry, default_pipeline(level)))
+        )
+        for level in range(len(_LEVELS))
+    }
 
 
 def _target_specs(registry: Registry) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from irconv.runtime.remote import RemoteRunner
 from irconv.shapes import DimRange
 from irconv.worker import WorkerLimits
 
-__all__ = ["MeasureObserver"]
+__all__ = ["MeasureObserver", "with_left_out"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,26 @@ class _NotMeasured(Exception):  # noqa: N818 - an answer, not an error
     """Why an artifact cannot be timed here."""
 
 
+class _CannotBuild(Exception):  # noqa: N818 - an answer, not an error
+    """Why the target cannot be built with what a pass did."""
+
+
 class MeasureObserver:
     """Emits the artifact before and after each pass and times both on the target.
 
-    A pass that may change numbers (effect real-arithmetic or lossy) is kept only if the artifact
-    is faster beyond noise; a bit-exact pass, such as clean-up that later passes count on, is kept
-    unless the artifact is slower beyond noise; :mod:`irconv.measuring.race` has the rule. A pass
-    that changed no node, such as shape inference, is kept. The record of every other pass gets
-    ``details["measured"]``: ``before_ms``, ``after_ms``, ``kept`` and ``reason``. Where the
-    artifact cannot run on this machine the pass is kept, the times are None, and the reason says
-    so.
+    A pass is measured against the last artifact that won, by the rule of
+    :mod:`irconv.measuring.race`. One that makes it slower beyond noise is taken back at once. One
+    that makes it faster is kept. One that does neither is kept if it is bit-exact, such as
+    clean-up; else it is pending, because a later pass may count on it: it is kept with the first
+    later pass that wins, and what is pending in the end is to be left out. A pass that changed no
+    node, such as shape inference, is kept.
+
+    The record of every pass that was measured gets ``details["measured"]``: ``before_ms``,
+    ``after_ms``, ``kept`` and ``reason``. Where the artifact cannot run on this machine the pass
+    is kept, the times are None, and the reason says so.
+
+    Attributes:
+        pending: Records of passes to be left out, by their place in the pipeline.
 
     Args:
         backend: The target's backend.
@@ -84,53 +94,68 @@ class MeasureObserver:
         self._before: ir.Model | None = None
         self._current: _Emitted | None = None
         self._count = 0
+        self._place = -1
+        self.pending: dict[int, PassRecord] = {}
 
     def before(self, pass_: Pass, model: ir.Model) -> None:
         """Keep the model as it is."""
         del pass_
+        self._place += 1
         self._before = snapshot(model)
 
     def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
         """Time the artifact without and with what the pass did.
 
         Raises:
-            PassDeclined: If the pass is not to be kept.
+            PassDeclined: If the pass makes the artifact slower, or cannot be built.
         """
         assert self._before is not None, "before() ran"
         if not record.modified or not graph_difference(self._before, model):
             return
         try:
-            measured = self._measure(pass_, model)
+            if self._current is None:
+                self._current = self._emit(self._before, "without it")
+            race = self._race(model)
         except _NotMeasured as reason:
-            measured = _entry(None, kept=True, reason=f"not measured: {reason}")
-            self._keep(None)
-        record.details["measured"] = measured
-        if not measured["kept"]:
-            raise PassDeclined(measured["reason"])
+            self._settle(None)
+            record.details["measured"] = _entry(None, kept=True, reason=f"not measured: {reason}")
+            return
+        except _CannotBuild as reason:
+            record.details["measured"] = _entry(None, kept=False, reason=f"not measured: {reason}")
+            raise PassDeclined(str(reason)) from reason
+        exact = pass_.effect == "bit-exact"
+        kept = race.faster or (exact and not race.slower)
+        record.details["measured"] = _entry(race, kept=kept, reason=_reason(race, exact=exact))
+        if race.slower:
+            raise PassDeclined("slower beyond noise")
+        if race.faster:
+            for earlier in self.pending.values():
+                entry = earlier.details["measured"]
+                entry["kept"] = True
+                entry["reason"] += f"; kept because {record.name}, which ran on it, is faster"
+            self.pending.clear()
+        elif not exact:
+            self.pending[self._place] = record
 
-    def _measure(self, pass_: Pass, model: ir.Model) -> dict[str, Any]:
-        assert self._before is not None
-        if self._current is None:
-            self._current = self._emit(self._before, "without it")
+    def _race(self, model: ir.Model) -> Race:
+        """Time a model against the last artifact that won; if it wins, it is that artifact."""
         try:
             emitted = self._emit(model, "with it")
         except _NotMeasured as reason:
-            return _entry(None, kept=False, reason=f"not measured: {reason}")
+            raise _CannotBuild(str(reason)) from reason
         try:
             race = run_race(
                 lambda: self._open(self._current), lambda: self._open(emitted), self._feeds
             )
         except IrconvError as error:
             raise _NotMeasured(_line(error)) from error
-        exact = pass_.effect == "bit-exact"
-        kept = not race.slower if exact else race.faster
-        if kept:
-            self._keep(emitted)
+        if race.faster:
+            self._settle(emitted)
         else:
             shutil.rmtree(emitted.directory)
-        return _entry(race, kept=kept, reason=_reason(race, exact=exact))
+        return race
 
-    def _keep(self, emitted: _Emitted | None) -> None:
+    def _settle(self, emitted: _Emitted | None) -> None:
         """Make an artifact the one to beat, and remove the one before it."""
         if self._current is not None:
             shutil.rmtree(self._current.directory)
@@ -174,6 +199,31 @@ class MeasureObserver:
                         f"{runner.level}) says nothing about its speed"
                     )
                 yield runner
+
+
+def with_left_out(
+    first: Sequence[PassRecord], again: Sequence[PassRecord], left_out: Collection[int]
+) -> list[PassRecord]:
+    """Return the records of a pipeline that ran anew without some of its passes.
+
+    Args:
+        first: One record for each pass, from the run that was measured.
+        again: One for each pass that was not left out, from the run without the others.
+        left_out: Places of the passes that were left out.
+    """
+    rest = iter(again)
+    records: list[PassRecord] = []
+    for place, record in enumerate(first):
+        if place in left_out:
+            record.modified, record.sites = False, ()
+            record.nodes_after = record.nodes_before
+        else:
+            measured = record.details.get("measured")
+            record = next(rest)
+            if measured is not None:
+                record.details["measured"] = measured
+        records.append(record)
+    return records
 
 
 def _entry(race: Race | None, *, kept: bool, reason: str) -> dict[str, Any]:

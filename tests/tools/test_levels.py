@@ -40,7 +40,8 @@ def test_they_run_after_the_level_and_before_legalization(chain, tmp_path):
     target = f"faulty{{opset=18,adds={SOUND}}}"
     result = irconv.compile(chain, [target], tmp_path / "out", level=3)
     pipeline = result.targets[0].manifest["pipeline"]
-    assert pipeline == [*pipelines.default_pipeline(3), SOUND, "convert-opset{to=18}"]
+    assert sorted(pipeline[:-2]) == sorted(pipelines.default_pipeline(3))
+    assert pipeline[-2:] == [SOUND, "convert-opset{to=18}"]
 
 
 @pytest.mark.parametrize(

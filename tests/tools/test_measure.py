@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from irconv.measuring.race import Race, sign_flip_p
@@ -77,6 +78,31 @@ def test_a_pass_is_kept_only_if_it_pays(slow, kept, chain, tmp_path, irconv_cli)
     if not kept:
         assert "slower beyond noise" in measured["reason"]
         assert record["nodes_after"] == record["nodes_before"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("follows", "kept"), [(True, True), (False, False)])
+def test_what_a_later_pass_counts_on_is_kept_with_it(follows, kept, chain, tmp_path, irconv_cli):
+    """The first pass only marks the products; the second turns those that are marked into sums."""
+    adds = ["prepare-pairs", "drop-pairs"] if follows else ["prepare-pairs", "eliminate-dead-code"]
+    target = f"faulty{{adds=[{','.join(adds)}],slow=Mul}}"
+    arguments = ("compile", chain, "-o", tmp_path / "out", "-O", 3, "--measure", "--json")
+    done = irconv_cli(*arguments, "--target", target)
+    assert done.code == 0, done.err
+    manifest = done.json()["targets"][0]["manifest"]
+    records = {record["name"]: record for record in manifest["passes"]}
+    measured = records["prepare-pairs"]["details"]["measured"]
+    assert measured["kept"] is records["prepare-pairs"]["modified"] is kept
+    assert measured["reason"].startswith("not faster beyond noise")
+    assert ("kept because drop-pairs" in measured["reason"]) is kept
+    assert ("Add" in records_of_operators(tmp_path)) is kept
+    if follows:
+        assert records["drop-pairs"]["details"]["measured"]["kept"]
+
+
+def records_of_operators(tmp_path):
+    model = onnx.load(tmp_path / "out" / "faulty" / "model.onnx")
+    return {node.op_type for node in model.graph.node}
 
 
 @pytest.mark.slow

@@ -75,6 +75,42 @@ def _double(node, *, wrong):
 
 
 @dataclass(frozen=True)
+class PreparePairs(Pass):
+    """Swap the operands of products by two, which alone is no gain."""
+
+    name: ClassVar[str] = "prepare-pairs"
+    effect: ClassVar[Effect] = "real-arithmetic"
+
+    def run(self, model, context):
+        found = [node for node in _muls(model) if constant_tensor(node.inputs[1]) is not None]
+        for node in found:
+            first, second = node.inputs
+            node.replace_input_with(0, second)
+            node.replace_input_with(1, first)
+        return PassResult(bool(found))
+
+
+@dataclass(frozen=True)
+class DropPairs(Pass):
+    """Replace 2 * x by x + x, but not x * 2."""
+
+    name: ClassVar[str] = "drop-pairs"
+    effect: ClassVar[Effect] = "real-arithmetic"
+
+    def run(self, model, context):
+        found = [
+            node
+            for node in _muls(model)
+            if (tensor := constant_tensor(node.inputs[0])) is not None
+            and tensor.numpy().item() == 2
+        ]
+        for node in found:
+            node.op_type = "Add"
+            node.replace_input_with(0, node.inputs[1])
+        return PassResult(bool(found))
+
+
+@dataclass(frozen=True)
 class BreakOff(Pass):
     """Raise an exception half way."""
 
@@ -146,7 +182,7 @@ class _SlowRunner(Runner):
 
 @hookimpl
 def irconv_passes():
-    return [DoubleByAdding, DoubleSilently, BreakOff]
+    return [DoubleByAdding, DoubleSilently, PreparePairs, DropPairs, BreakOff]
 
 
 @hookimpl
