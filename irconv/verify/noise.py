@@ -151,7 +151,7 @@ class _Noise:
         """Multiply what rounding operators produce by random factors."""
         for graph in all_graphs(self.model):
             for node in list(graph):
-                if node.domain == "" and node.op_type in _EXACT:
+                if _is_exact(node):
                     continue
                 terms = reduction_length(node, self.sizes)
                 for value in node.outputs:
@@ -326,6 +326,29 @@ def is_activation_quantizer(node: ir.Node) -> bool:
         return False
     single = step.shape is not None and all(dim == 1 for dim in step.shape)
     return single and value.dtype == ir.DataType.FLOAT
+
+
+def _is_exact(node: ir.Node) -> bool:
+    """Say whether a node rounds nothing: it moves, chooses or looks up what there is."""
+    if node.domain == "":
+        return node.op_type in _EXACT
+    return node.domain == "ai.onnx.ml" and (
+        node.op_type == "LabelEncoder"
+        or (node.op_type == "TreeEnsembleRegressor" and _is_one_tree(node))
+    )
+
+
+def _is_one_tree(node: ir.Node) -> bool:
+    """Say whether a regressor gives weights of leaves as they stand, such as a leaf's number."""
+    given = node.attributes
+    if any(name in given for name in ("base_values", "base_values_as_tensor")):
+        return False
+    if "post_transform" in given and given["post_transform"].as_string() != "NONE":
+        return False
+    if not {"nodes_treeids", "target_nodeids", "target_ids"} <= given.keys():
+        return False
+    leaves = [*zip(given["target_nodeids"].as_ints(), given["target_ids"].as_ints(), strict=True)]
+    return len(set(given["nodes_treeids"].as_ints())) == 1 and len(set(leaves)) == len(leaves)
 
 
 def _may_be_exact(value: ir.Value) -> bool:

@@ -88,6 +88,17 @@ def test_examples_reach_what_noise_around_zero_does_not(
     assert all(len(np.unique(value, axis=0)) > 1 for value in outputs.values())
 
 
+@pytest.mark.slow
+def test_the_tolerance_of_an_isolation_forest_can_be_missed(tmp_path: Path) -> None:
+    """Numbers of leaves are looked up; noise on them would give a tolerance larger than scores."""
+    options = {"trust": True, "frontend": "sklearn"}
+    result = irconv.compile("sklearn_models:isolation_forest", ["onnx"], tmp_path, **options)
+    assert result.targets[0].error is None
+    scores = result.targets[0].manifest["verification"]["outputs"][1]
+    assert scores["name"] == "scores"
+    assert scores["max_abs"] <= scores["tolerance"] < 1e-4
+
+
 def test_the_example_obeys_the_range(tmp_path: Path) -> None:
     _, _, example = convert("random_forest", tmp_path, shapes={"batch": (1, 2, 4)}.items())
     assert len(example["X"]) == 4
