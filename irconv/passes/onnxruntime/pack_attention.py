@@ -21,7 +21,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.base import Fused, Fusion, Item, Made, Matcher
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs, scalar
+from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs
 from irconv.passes.onnxruntime.domain import CONTRIB
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PackAttention"]
 
-_SHIFTING = ("Expand", "Reshape", "Squeeze", "Unsqueeze")
+_MOVING = ("Expand", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 _OTHER_ATTRIBUTES = ("is_causal", "softcap", "softmax_precision", "left_window_size")
-_MAX_DEPTH = 4
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def _bias_of(mask: ir.Value, dims: Dims, sizes: Sizes) -> Item:
     """
     if sizes.dtype(mask) != ir.DataType.FLOAT:
         raise Keep(f"the mask {mask.name!r} is {sizes.dtype(mask)}, which only Attention-23 takes")
-    if not _is_finite(mask, _MAX_DEPTH):
+    if _least(mask) < float(np.finfo(np.float32).min):
         raise Keep(f"the mask {mask.name!r} may hold -inf")
     shape = sizes.dims(mask)
     if shape is None or not 2 <= len(shape) <= 4 or shape[-2:] != dims[-2:]:
@@ -261,16 +261,20 @@ def _bias_of(mask: ir.Value, dims: Dims, sizes: Sizes) -> Item:
     return Made("Unsqueeze", [mask, axes], dtype=ir.DataType.FLOAT)
 
 
-def _is_finite(value: ir.Value | None, depth: int) -> bool:
-    """Return whether a mask is known to have no -inf."""
+def _least(value: ir.Value | None, depth: int = _MAX_DEPTH) -> float:
+    """Return a number that no item of a mask is below; -inf where nothing is known."""
     tensor = constant_tensor(value)
     if tensor is not None:
-        return bool(np.isfinite(tensor.numpy()).all())
+        items = tensor.numpy()
+        return -np.inf if np.isnan(items).any() else float(items.min(initial=0.0))
     node = None if value is None else value.producer()
     if node is None or node.domain != "" or depth == 0:
-        return False
-    if node.op_type == "Max":
-        return any(np.isfinite(scalar(item) or np.inf) for item in node.inputs)
+        return -np.inf
+    if node.op_type in _MOVING:
+        return _least(node.inputs[0], depth - 1)
     if node.op_type == "Where":
-        return all(_is_finite(item, depth - 1) for item in node.inputs[1:])
-    return node.op_type in _SHIFTING and _is_finite(node.inputs[0], depth - 1)
+        return min(_least(item, depth - 1) for item in node.inputs[1:])
+    if node.op_type in ("Add", "Max"):
+        bounds = [_least(item, depth - 1) for item in node.inputs]
+        return sum(bounds) if node.op_type == "Add" else max(bounds)
+    return -np.inf
