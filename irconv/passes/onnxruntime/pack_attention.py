@@ -163,9 +163,13 @@ class _Packed:
 
 def _merged(node: ir.Node, sizes: Sizes) -> _Packed | None:
     """Return the product that one Split takes apart; None if there is no such Split."""
-    split = made_by(operand(node, 0), "Split")
-    if split is None or list(split.outputs) != list(node.inputs[:3]):
+    query = operand(node, 0)
+    split = None if query is None else query.producer()
+    if split is None or split.op_type != "Split" or split.domain != "":
         return None
+    if set(split.outputs) != set(node.inputs[:3]) or len(split.outputs) != 3:
+        return None
+    order = [list(split.outputs).index(value) for value in node.inputs[:3] if value is not None]
     widths = {(sizes.dims(value) or (None,))[-1] for value in split.outputs}
     whole = operand(split, 0)
     (width, *more) = widths
@@ -182,8 +186,27 @@ def _merged(node: ir.Node, sizes: Sizes) -> _Packed | None:
             continue
         if shift is not None and sizes.dims(shift) != (3 * width,):
             continue
-        return _Packed(source, weight, shift, width)
+        return _Packed(source, _ordered(weight, order), _ordered(shift, order), width)
     return None
+
+
+def _ordered(value: ir.Value | None, order: list[int]) -> Item:
+    """Return a weight or bias with its three parts in another order.
+
+    Raises:
+        Keep: If it is not constant, or has other readers.
+    """
+    if value is None or order == [0, 1, 2]:
+        return value
+    tensor = constant_tensor(value)
+    if tensor is None or len(value.uses()) > 1:
+        raise Keep(f"the parts of {value.name!r} are in another order, and it is not only for them")
+
+    def parts() -> ir.Tensor[Any]:
+        thirds = np.split(tensor.numpy(), 3, axis=-1)
+        return ir.Tensor(np.concatenate([thirds[index] for index in order], axis=-1))
+
+    return ir.LazyTensor(parts, tensor.dtype, ir.Shape(tensor.shape.numpy()))
 
 
 def _side_by_side(node: ir.Node) -> _Packed:
