@@ -21,7 +21,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.base import Fused, Fusion, Item, Made, Matcher
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs, scalar
+from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs
 from irconv.passes.onnxruntime.domain import CONTRIB
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PackAttention"]
 
-_SHIFTING = ("Expand", "Reshape", "Squeeze", "Unsqueeze")
+_MOVING = ("Expand", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 _OTHER_ATTRIBUTES = ("is_causal", "softcap", "softmax_precision", "left_window_size")
-_MAX_DEPTH = 4
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,13 @@ class _Packed:
 
 def _merged(node: ir.Node, sizes: Sizes) -> _Packed | None:
     """Return the product that one Split takes apart; None if there is no such Split."""
-    split = made_by(operand(node, 0), "Split")
-    if split is None or list(split.outputs) != list(node.inputs[:3]):
+    query = operand(node, 0)
+    split = None if query is None else query.producer()
+    if split is None or split.op_type != "Split" or split.domain != "":
         return None
+    if set(split.outputs) != set(node.inputs[:3]) or len(split.outputs) != 3:
+        return None
+    order = [list(split.outputs).index(value) for value in node.inputs[:3] if value is not None]
     widths = {(sizes.dims(value) or (None,))[-1] for value in split.outputs}
     whole = operand(split, 0)
     (width, *more) = widths
@@ -182,8 +186,27 @@ def _merged(node: ir.Node, sizes: Sizes) -> _Packed | None:
             continue
         if shift is not None and sizes.dims(shift) != (3 * width,):
             continue
-        return _Packed(source, weight, shift, width)
+        return _Packed(source, _ordered(weight, order), _ordered(shift, order), width)
     return None
+
+
+def _ordered(value: ir.Value | None, order: list[int]) -> Item:
+    """Return a weight or bias with its three parts in another order.
+
+    Raises:
+        Keep: If it is not constant, or has other readers.
+    """
+    if value is None or order == [0, 1, 2]:
+        return value
+    tensor = constant_tensor(value)
+    if tensor is None or len(value.uses()) > 1:
+        raise Keep(f"the parts of {value.name!r} are in another order, and it is not only for them")
+
+    def parts() -> ir.Tensor[Any]:
+        thirds = np.split(tensor.numpy(), 3, axis=-1)
+        return ir.Tensor(np.concatenate([thirds[index] for index in order], axis=-1))
+
+    return ir.LazyTensor(parts, tensor.dtype, ir.Shape(tensor.shape.numpy()))
 
 
 def _side_by_side(node: ir.Node) -> _Packed:
@@ -248,7 +271,7 @@ def _bias_of(mask: ir.Value, dims: Dims, sizes: Sizes) -> Item:
     """
     if sizes.dtype(mask) != ir.DataType.FLOAT:
         raise Keep(f"the mask {mask.name!r} is {sizes.dtype(mask)}, which only Attention-23 takes")
-    if not _is_finite(mask, _MAX_DEPTH):
+    if _least(mask) < float(np.finfo(np.float32).min):
         raise Keep(f"the mask {mask.name!r} may hold -inf")
     shape = sizes.dims(mask)
     if shape is None or not 2 <= len(shape) <= 4 or shape[-2:] != dims[-2:]:
@@ -261,16 +284,20 @@ def _bias_of(mask: ir.Value, dims: Dims, sizes: Sizes) -> Item:
     return Made("Unsqueeze", [mask, axes], dtype=ir.DataType.FLOAT)
 
 
-def _is_finite(value: ir.Value | None, depth: int) -> bool:
-    """Return whether a mask is known to have no -inf."""
+def _least(value: ir.Value | None, depth: int = _MAX_DEPTH) -> float:
+    """Return a number that no item of a mask is below; -inf where nothing is known."""
     tensor = constant_tensor(value)
     if tensor is not None:
-        return bool(np.isfinite(tensor.numpy()).all())
+        items = tensor.numpy()
+        return -np.inf if np.isnan(items).any() else float(items.min(initial=0.0))
     node = None if value is None else value.producer()
     if node is None or node.domain != "" or depth == 0:
-        return False
-    if node.op_type == "Max":
-        return any(np.isfinite(scalar(item) or np.inf) for item in node.inputs)
+        return -np.inf
+    if node.op_type in _MOVING:
+        return _least(node.inputs[0], depth - 1)
     if node.op_type == "Where":
-        return all(_is_finite(item, depth - 1) for item in node.inputs[1:])
-    return node.op_type in _SHIFTING and _is_finite(node.inputs[0], depth - 1)
+        return min(_least(item, depth - 1) for item in node.inputs[1:])
+    if node.op_type in ("Add", "Max"):
+        bounds = [_least(item, depth - 1) for item in node.inputs]
+        return sum(bounds) if node.op_type == "Add" else max(bounds)
+    return -np.inf

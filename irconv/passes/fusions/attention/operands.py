@@ -30,6 +30,9 @@ __all__ = [
 SPLIT = (0, 2, 1, 3)
 """How (batch, sequence, heads, size) becomes (batch, heads, sequence, size), and back."""
 
+_MAX_STEPS = 8
+"""How many nodes are looked through; every form is tried with every other."""
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -112,7 +115,7 @@ def _rearranged(
 
 def _forms(value: ir.Value, sizes: Sizes, *, transposed: bool, scalable: bool) -> Iterator[Operand]:
     scale = 1.0
-    while True:
+    for _ in range(_MAX_STEPS):
         dims = sizes.dims(value)
         if dims is None or len(dims) not in (3, 4):
             return

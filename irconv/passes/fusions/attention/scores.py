@@ -32,6 +32,8 @@ from irconv.passes.fusions.pattern import (
 
 __all__ = ["MASKED", "Probabilities", "Scores", "Term", "probabilities_of", "scores_of"]
 
+_MAX_DEPTH = 12
+"""How many nodes there may be between the product and the Softmax; sums branch."""
 MASKED = -1e30
 """At or below, a number decides a softmax as -inf does: no score is of that size."""
 
@@ -146,24 +148,24 @@ def scores_of(softmax: ir.Node, sizes: Sizes) -> Scores | None:
     return None if found is None else replace(found, dtype=sizes.dtype(source))
 
 
-def _scores(value: ir.Value, sizes: Sizes) -> Scores | None:
+def _scores(value: ir.Value, sizes: Sizes, depth: int = _MAX_DEPTH) -> Scores | None:
     node = value.producer()
-    if node is None or node.domain != "":
+    if node is None or node.domain != "" or not depth:
         return None
     if node.op_type == "MatMul":
         return Scores(node)
     if node.op_type in IN_ORDER:
-        return _viewed(node, sizes)
+        return _viewed(node, sizes, depth - 1)
     if node.op_type == "Add":
-        return _added(value, sizes)
+        return _added(value, sizes, depth - 1)
     if node.op_type == "Where":
-        return _chosen(node, sizes)
+        return _chosen(node, sizes, depth - 1)
     if node.op_type in ("Mul", "Div"):
-        return _capped(value, sizes) or _scaled(value, sizes)
+        return _capped(value, sizes, depth - 1) or _scaled(value, sizes, depth - 1)
     return None
 
 
-def _viewed(node: ir.Node, sizes: Sizes) -> Scores | None:
+def _viewed(node: ir.Node, sizes: Sizes, depth: int) -> Scores | None:
     """Look through nodes that only split or merge the leading dims."""
     after = sizes.dims(node.outputs[0])
     step: ir.Node | None = node
@@ -173,27 +175,27 @@ def _viewed(node: ir.Node, sizes: Sizes) -> Scores | None:
         if source is None or before is None:
             return None
         if before[-2:] == after[-2:]:
-            return _scores(source, sizes)
+            return _scores(source, sizes, depth)
         step = made_by(source, *IN_ORDER)
     return None
 
 
-def _added(value: ir.Value, sizes: Sizes) -> Scores | None:
+def _added(value: ir.Value, sizes: Sizes, depth: int) -> Scores | None:
     for first, mask in pairs(value, "Add"):
-        found = _scores(first, sizes)
+        found = _scores(first, sizes, depth)
         if found is not None:
             return replace(found, terms=(*found.terms, Term(mask, sizes.dims(value))))
     return None
 
 
-def _chosen(node: ir.Node, sizes: Sizes) -> Scores | None:
+def _chosen(node: ir.Node, sizes: Sizes, depth: int) -> Scores | None:
     """Where(condition, fill, scores), or the other way round."""
     condition = operand(node, 0)
     for index in (1, 2):
         fill, scores = scalar(operand(node, index)), operand(node, 3 - index)
         if fill is None or scores is None or condition is None:
             continue
-        found = _scores(scores, sizes)
+        found = _scores(scores, sizes, depth)
         if found is None:
             return None
         if fill > MASKED:
@@ -205,9 +207,9 @@ def _chosen(node: ir.Node, sizes: Sizes) -> Scores | None:
     return None
 
 
-def _scaled(value: ir.Value, sizes: Sizes) -> Scores | None:
+def _scaled(value: ir.Value, sizes: Sizes, depth: int) -> Scores | None:
     pair = scaled(value)
-    found = None if pair is None else _scores(pair[0], sizes)
+    found = None if pair is None else _scores(pair[0], sizes, depth)
     if pair is None or found is None:
         return None
     if found.terms or found.softcap:
@@ -215,14 +217,14 @@ def _scaled(value: ir.Value, sizes: Sizes) -> Scores | None:
     return replace(found, scale=found.scale * pair[1])
 
 
-def _capped(value: ir.Value, sizes: Sizes) -> Scores | None:
+def _capped(value: ir.Value, sizes: Sizes, depth: int) -> Scores | None:
     """C * Tanh(scores / c)."""
     outer = scaled(value)
     curve = None if outer is None else made_by(outer[0], "Tanh")
     inner = None if curve is None else scaled(operand(curve, 0))
     if outer is None or inner is None:
         return None
-    found = _scores(inner[0], sizes)
+    found = _scores(inner[0], sizes, depth)
     if found is None:
         return None
     if found.terms or found.softcap or not np.isclose(outer[1] * inner[1], 1.0, rtol=1e-5):
