@@ -19,27 +19,25 @@ from irconv.passes.fusions.affine import Affine
 from irconv.passes.fusions.moments import Spread, difference_from_mean, is_mean, spread_of
 from irconv.passes.fusions.pattern import made_by, only_reader, operand, pairs, rank, scalar
 
-__all__ = ["last_axes", "quotient_at"]
+__all__ = ["last_axes", "quotient_of", "spread_at"]
 
 _MAX_TERMS = 4
 
 
-def quotient_at(node: ir.Node, *, centred: bool) -> tuple[Spread, Affine] | None:
-    """Return what an inverse root is of, and the quotient by the root.
+def spread_at(node: ir.Node, *, centred: bool) -> Spread | None:
+    """Return what an inverse root is of, or None where there is no such root.
 
     Args:
         node: Sqrt, or Pow with exponent -0.5; other nodes give None.
         centred: Whether the root is to be of a variance, not of a mean of squares.
 
     Raises:
-        Keep: If the root comes near, but is of another form or read by something else.
+        Keep: If the root comes near, but is of another form.
     """
     if node.op_type == "Pow" and scalar(operand(node, 1)) != -0.5:
         return None
     spread = spread_of(operand(node, 0))
-    if spread is None or spread.centred != centred:
-        return None
-    return spread, _quotient(node, spread)
+    return spread if spread is not None and spread.centred == centred else None
 
 
 def last_axes(spread: Spread) -> tuple[int, ...]:
@@ -54,8 +52,12 @@ def last_axes(spread: Spread) -> tuple[int, ...]:
     return axes
 
 
-def _quotient(node: ir.Node, spread: Spread) -> Affine:
-    """Return the quotient by the root that ``node`` computes, and what was taken in before it."""
+def quotient_of(node: ir.Node, spread: Spread) -> Affine:
+    """Return the quotient by the root that ``node`` computes, and what was taken in before it.
+
+    Raises:
+        Keep: If the root is read by something else.
+    """
     root = node.outputs[0]
     reader = only_reader(root, "Div", "Reciprocal") if node.op_type == "Sqrt" else None
     if node.op_type == "Sqrt" and reader is None:
