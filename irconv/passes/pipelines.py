@@ -111,7 +111,7 @@ def relaxed_passes() -> frozenset[str]:
 
     A compilation keeps what they did only if the outputs prove it.
     """
-    return frozenset(parse_spec(text).name for text in _FUSIONS)
+    return frozenset(parse_spec(text).name for text in (_CANONICAL_OPSET, *_FUSIONS))
 
 
 def target_pipeline(

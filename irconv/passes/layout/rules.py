@@ -202,6 +202,15 @@ def _reduction(node: ir.Node, order: Permutation, port: int) -> Form | None:
     return Form((order, None), (outputs,), node.op_type, constants=constants)
 
 
+def _reduction_by_attribute(node: ir.Node, order: Permutation, port: int) -> Form | None:
+    """Before opset 18 the axes are an attribute; that of ReduceSum became an input in 13."""
+    form = _reduction(node, order, port)
+    if form is None or not form.constants:
+        return form
+    axes = ir.AttrInt64s("axes", [int(axis) for axis in form.constants[1]])
+    return Form(form.inputs[:1], form.outputs, form.op_type, attributes={"axes": axes})
+
+
 def _arg(node: ir.Node, order: Permutation, port: int) -> Form | None:
     keep = node.attributes.get("keepdims")
     keeps = keep is None or keep.as_int() == 1
@@ -357,6 +366,7 @@ RULES: Mapping[str, Rule] = {
 
 RULES_BEFORE_18: Mapping[str, Rule] = {
     **RULES,
+    **dict.fromkeys(_REDUCTIONS - {"ReduceSum"}, _reduction_by_attribute),
     **dict.fromkeys(_GLOBAL, _global_pool_by_attribute),
 }
 """The rules for opsets 13 to 17."""
