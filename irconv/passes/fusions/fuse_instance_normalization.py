@@ -22,7 +22,7 @@ from irconv.passes.fusions.affine import NARROW, Affine, absorbed
 from irconv.passes.fusions.base import Fused, Fusion
 from irconv.passes.fusions.moments import Spread
 from irconv.passes.fusions.pattern import rank
-from irconv.passes.fusions.quotient import quotient_at
+from irconv.passes.fusions.quotient import quotient_of, spread_at
 
 __all__ = ["FuseInstanceNormalization"]
 
@@ -68,13 +68,11 @@ class FuseInstanceNormalization(Fusion):
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return the normalization by a root; see :class:`Fusion`."""
         del scope
-        found = quotient_at(node, centred=True)
-        if found is None:
+        spread = spread_at(node, centred=True)
+        count = 0 if spread is None else rank(spread.data) or 0
+        if spread is None or count < _LEAST_RANK or spread.axes != tuple(range(2, count)):
             return None
-        spread, quotient = found
-        count = rank(spread.data) or 0
-        if spread.axes != tuple(range(2, count)) or count < _LEAST_RANK:
-            return None
+        quotient = quotient_of(node, spread)
         if _is_spatial(quotient, spread):
             return None
         normal = absorbed(quotient, spread.data, (1,), bias=True, dtypes=_DTYPES)

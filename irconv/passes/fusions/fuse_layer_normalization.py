@@ -21,7 +21,7 @@ import onnx_ir as ir
 from irconv.graph.scopes import Scope
 from irconv.passes.fusions.affine import absorbed
 from irconv.passes.fusions.base import Fused, Fusion
-from irconv.passes.fusions.quotient import last_axes, quotient_at
+from irconv.passes.fusions.quotient import last_axes, quotient_of, spread_at
 
 __all__ = ["FuseLayerNormalization"]
 
@@ -66,10 +66,10 @@ class FuseLayerNormalization(Fusion):
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return the normalization by a root; see :class:`Fusion`."""
         del scope
-        found = quotient_at(node, centred=True)
-        if found is None:
+        spread = spread_at(node, centred=True)
+        if spread is None:
             return None
-        spread, quotient = found
+        quotient = quotient_of(node, spread)
         axes = last_axes(spread)
         normal = absorbed(quotient, spread.data, axes, bias=True)
         bias = [] if normal.bias is None else [normal.bias]

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from irconv.graph.scopes import Scope
 from irconv.passes.fusions.affine import absorbed
 from irconv.passes.fusions.base import Fused, Fusion
-from irconv.passes.fusions.quotient import last_axes, quotient_at
+from irconv.passes.fusions.quotient import last_axes, quotient_of, spread_at
 
 __all__ = ["FuseRmsNormalization"]
 
@@ -62,10 +62,10 @@ class FuseRmsNormalization(Fusion):
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return the normalization by a root; see :class:`Fusion`."""
         del scope
-        found = quotient_at(node, centred=False)
-        if found is None:
+        spread = spread_at(node, centred=False)
+        if spread is None:
             return None
-        spread, quotient = found
+        quotient = quotient_of(node, spread)
         axes = last_axes(spread)
         normal = absorbed(quotient, spread.data, axes, bias=False)
         return Fused(

@@ -3,7 +3,7 @@
 Exporters write the quotient y of u = x - mean (or of x itself) by r = sqrt(v + epsilon) as
 
 * ``u / r``, ``u * (1 / r)`` or ``u * Reciprocal(r)``;
-* ``u * s`` with the scale taken in first: s = (1 / r) * scale or scale / r;
+* ``u * s`` with the scale taken in first, s = (1 / r) * scale or scale / r, or ``(u * scale) / r``;
 * ``x * s - mean * s``, in any order and sign, and with a bias among the terms (Keras).
 """
 
@@ -19,27 +19,25 @@ from irconv.passes.fusions.affine import Affine
 from irconv.passes.fusions.moments import Spread, difference_from_mean, is_mean, spread_of
 from irconv.passes.fusions.pattern import made_by, only_reader, operand, pairs, rank, scalar
 
-__all__ = ["last_axes", "quotient_at"]
+__all__ = ["last_axes", "quotient_of", "spread_at"]
 
 _MAX_TERMS = 4
 
 
-def quotient_at(node: ir.Node, *, centred: bool) -> tuple[Spread, Affine] | None:
-    """Return what an inverse root is of, and the quotient by the root.
+def spread_at(node: ir.Node, *, centred: bool) -> Spread | None:
+    """Return what an inverse root is of, or None where there is no such root.
 
     Args:
         node: Sqrt, or Pow with exponent -0.5; other nodes give None.
         centred: Whether the root is to be of a variance, not of a mean of squares.
 
     Raises:
-        Keep: If the root comes near, but is of another form or read by something else.
+        Keep: If the root comes near, but is of another form.
     """
     if node.op_type == "Pow" and scalar(operand(node, 1)) != -0.5:
         return None
     spread = spread_of(operand(node, 0))
-    if spread is None or spread.centred != centred:
-        return None
-    return spread, _quotient(node, spread)
+    return spread if spread is not None and spread.centred == centred else None
 
 
 def last_axes(spread: Spread) -> tuple[int, ...]:
@@ -54,27 +52,41 @@ def last_axes(spread: Spread) -> tuple[int, ...]:
     return axes
 
 
-def _quotient(node: ir.Node, spread: Spread) -> Affine:
-    """Return the quotient by the root that ``node`` computes, and what was taken in before it."""
+def quotient_of(node: ir.Node, spread: Spread) -> Affine:
+    """Return the quotient by the root that ``node`` computes, and what was taken in before it.
+
+    Raises:
+        Keep: If the root is read by something else.
+    """
     root = node.outputs[0]
     reader = only_reader(root, "Div", "Reciprocal") if node.op_type == "Sqrt" else None
-    if reader is not None and reader.op_type == "Div" and scalar(operand(reader, 0)) != 1:
-        dividend = operand(reader, 0)
-        if operand(reader, 1) is root and dividend is not None:
-            if _is_unit(dividend, spread):
-                return Affine(reader.outputs[0])
-            scaled = _product(Affine(reader.outputs[0], dividend), spread)
-            if scaled is not None:
-                return scaled
-        raise Keep(f"what is divided by {root.name!r} is not what its variance is of")
     if node.op_type == "Sqrt" and reader is None:
         raise Keep(f"{root.name!r} is read by something else than one division")
-    inverse = root if reader is None else reader.outputs[0]
-    for factor in _factors(inverse):
+    result = root if reader is None else reader.outputs[0]
+    dividend = None if reader is None or reader.op_type != "Div" else operand(reader, 0)
+    if reader is not None and dividend is not None and scalar(dividend) != 1:
+        found = _divided(reader, dividend, spread)
+        if found is None:
+            raise Keep(f"what is divided by {root.name!r} is not what its variance is of")
+        return found
+    for factor in _factors(result):
         found = _product(factor, spread)
         if found is not None:
             return found
-    raise Keep(f"{inverse.name!r} does not multiply what its variance is of")
+    raise Keep(f"{result.name!r} does not multiply what its variance is of")
+
+
+def _divided(division: ir.Node, dividend: ir.Value, spread: Spread) -> Affine | None:
+    """Read u / r, u * scale / r, and scale / r, which multiplies u."""
+    result = division.outputs[0]
+    if operand(division, 1) is dividend:
+        return None
+    if _is_unit(dividend, spread):
+        return Affine(result)
+    for unit, scale in pairs(dividend, "Mul"):
+        if _is_unit(unit, spread):
+            return Affine(result, scale)
+    return _product(Affine(result, dividend), spread)
 
 
 def _is_unit(value: ir.Value, spread: Spread) -> bool:

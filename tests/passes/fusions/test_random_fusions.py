@@ -59,6 +59,14 @@ QUOTIENTS = (
         "shift = Mul (inverse, less) unit = Add (shift, part)"
     ),
 )
+SCALED_QUOTIENTS = (
+    "factor = Div (scale, root) y = Mul (rest, factor)",
+    "scaled = Mul (rest, scale) y = Div (scaled, root)",
+    (
+        "factor = Div (scale, root) part = Mul (x, factor) shift = Mul (mean, factor) "
+        "y = Sub (part, shift)"
+    ),
+)
 ROOT_QUOTIENTS = (
     "unit = Div (x, root)",
     "inverse = Reciprocal (root) unit = Mul (x, inverse)",
@@ -143,6 +151,8 @@ def test_normalizations(kit: SimpleNamespace, data: st.DataObject) -> None:
         start = "square = Mul (x, x) variance = ReduceMean (square, axes)"
     quotient = data.draw(st.sampled_from(QUOTIENTS if centred else ROOT_QUOTIENTS))
     tail = data.draw(st.sampled_from(TAILS))
+    if centred and data.draw(st.booleans()):
+        quotient, tail = data.draw(st.sampled_from(SCALED_QUOTIENTS)), ""
     signed = [axis - count if data.draw(st.booleans()) else axis for axis in axes]
     ranks = st.integers(0, count)
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -165,7 +175,7 @@ def test_normalizations(kit: SimpleNamespace, data: st.DataObject) -> None:
     text = f"{start} sum = Add (variance, epsilon) root = Sqrt (sum) {quotient} {tail}"
     model = check(build(text, shape, constants), kit)
     last = axes == list(range(axes[0], count)) and axes[0] > 0
-    if last:
+    if last and tail:
         assert "Sqrt" not in {node.op_type for node in model.graph}
 
 
