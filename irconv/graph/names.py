@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -15,7 +16,7 @@ class NameAllocator:
     """Gives out names that collide with none in the model, bodies and functions included.
 
     Names of nodes are taken too, so that a new node may bear the name of its output; ONNX
-    Runtime refuses two nodes of one name. Built once in linear time; every further name takes
+    Runtime refuses two nodes of one name. The first name takes linear time, every further one
     constant time on average.
 
     Args:
@@ -23,11 +24,16 @@ class NameAllocator:
     """
 
     def __init__(self, model: ir.Model | ir.Graph) -> None:
-        self._taken: set[str] = set()
+        self._model = model
         self._counters: dict[str, int] = {}
-        for graph in _graphs(model):
-            self._taken.update(_names(graph))
-            self._taken.update(node.name for node in graph if node.name)
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        taken: set[str] = set()
+        for graph in _graphs(self._model):
+            taken.update(_names(graph))
+            taken.update(node.name for node in graph if node.name)
+        return taken
 
     def fresh(self, base: str) -> str:
         """Return ``base``, or ``base_1``, ``base_2``, … where it is taken, and reserve it."""
@@ -55,9 +61,12 @@ def ambiguous_names(model: ir.Model) -> frozenset[str]:
     ONNX forbids a body to hide an outer name, but such models exist. A reference to such a
     value must not be moved into another graph, where its name may stand for something else.
     """
+    graphs = list(all_graphs(model))
+    if len(graphs) == 1:
+        return frozenset()
     seen: set[str] = set()
     ambiguous: set[str] = set()
-    for graph in all_graphs(model):
+    for graph in graphs:
         names = set(_names(graph))
         ambiguous |= names & seen
         seen |= names

@@ -60,6 +60,7 @@ from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.lower_group_normalization import LowerGroupNormalization
 from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
 from irconv.passes.onnxruntime.pack_attention import PackAttention
@@ -132,6 +133,7 @@ PASSES: tuple[type[Pass], ...] = (
     PackAttention,
     FuseGeluBias,
     LowerSwish,
+    LowerGroupNormalization,
     SeparateResidualSum,
     Simplify,
     PruneMagnitude,

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.correspondence import corresponding_values
@@ -30,9 +31,9 @@ from irconv.verify.tolerance import MARGIN, derive_tolerances, named_sizes
 
 __all__ = ["Movement", "first_movement", "movement_limits"]
 
-_BUDGET_BYTES = 128 << 20
+_BUDGET_BYTES = 256 << 20
 """Bytes of values, over all samples, that are compared at a time."""
-_MOST_VALUES = 64
+_MOST_VALUES = 1024
 _UNKNOWN_DIM = 64
 
 OpenReference = Callable[[ir.Model], Runner]
@@ -96,12 +97,7 @@ def first_movement(
         names = [value.name or "" for value in batch]
         was = _run(extract(before, names), samples, open_reference)
         now = _run(extract(after, names), samples, open_reference)
-        compared = compare_outputs(was, now)
-        moved = {
-            name: metrics
-            for name, metrics in compared.items()
-            if not metrics.equal and not metrics.problem
-        }
+        moved = _differing(names, was, now)
         limits = {} if exact else movement_limits(before, moved, was, samples, open_reference)
         for value in batch:
             metrics = moved.get(value.name or "")
@@ -118,6 +114,37 @@ def _typed(model: ir.Model) -> ir.Model:
     copy = snapshot(model)
     InferShapes().run(copy, PassContext())
     return copy
+
+
+def _differing(
+    names: Sequence[str],
+    was: Sequence[Mapping[str, Value]],
+    now: Sequence[Mapping[str, Value]],
+) -> dict[str, OutputMetrics]:
+    """Return how far those values are apart that are comparable and not equal."""
+    found: dict[str, OutputMetrics] = {}
+    for name in names:
+        pairs = [(old[name], new[name]) for old, new in zip(was, now, strict=True)]
+        if all(_identical(old, new) for old, new in pairs):
+            continue
+        metrics = compare_outputs(
+            [{name: old} for old, _ in pairs], [{name: new} for _, new in pairs]
+        )[name]
+        if not metrics.equal and not metrics.problem:
+            found[name] = metrics
+    return found
+
+
+def _identical(old: Value, new: Value) -> bool:
+    """Say whether two arrays have the same bits; a cheap answer for most values."""
+    return (
+        isinstance(old, np.ndarray)
+        and isinstance(new, np.ndarray)
+        and old.dtype == new.dtype
+        and old.dtype != object
+        and old.shape == new.shape
+        and old.tobytes() == new.tobytes()
+    )
 
 
 def _beyond(metrics: OutputMetrics, limit: float) -> bool:
@@ -141,10 +168,14 @@ def _batches(
 
 
 def _bytes(value: ir.Value, sizes: Mapping[str, int]) -> int:
-    """Return about how large a value is; dimensions that nothing is known of count as 64."""
+    """Return about how large a value is.
+
+    A dimension that nothing is known of counts as the largest named one of the inputs.
+    """
+    unknown = max(sizes.values(), default=_UNKNOWN_DIM)
     dims = [
-        dim if isinstance(dim, int) else sizes.get(dim.value or "", _UNKNOWN_DIM)
-        for dim in value.shape or (_UNKNOWN_DIM, _UNKNOWN_DIM)
+        dim if isinstance(dim, int) else sizes.get(dim.value or "", unknown)
+        for dim in value.shape or (unknown, unknown)
     ]
     itemsize = 8 if value.dtype is None else max(1, int(value.dtype.itemsize))
     return math.prod(dims) * itemsize

@@ -98,6 +98,9 @@ class Size:
     def __repr__(self) -> str:
         return f"Size({self.terms})"
 
+    def __str__(self) -> str:
+        return " + ".join(_text(product, factor) for product, factor in self.terms.items())
+
     def __add__(self, other: Dim) -> Dim:
         return _sum(self, other, 1)
 
@@ -124,6 +127,15 @@ class Size:
 
 Dim: TypeAlias = int | Size
 """A size: a number, or an expression."""
+
+
+def _text(product: Monomial, factor: int) -> str:
+    """Return a term as people write it; what no input names is a question mark."""
+    atoms = sorted(
+        (atom.name if isinstance(atom, Named) else "?") + (f"^{power}" if power > 1 else "")
+        for atom, power in product
+    )
+    return "*".join(([] if factor == 1 and atoms else [str(factor)]) + atoms)
 
 
 def named_size(name: str) -> Size:

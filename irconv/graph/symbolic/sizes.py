@@ -39,8 +39,10 @@ class Sizes:
     Names of dimensions mean the same size wherever inputs of the main graph bear them. What the
     model states of other values counts for its rank and its integers only.
 
+    The model is followed when the first question is asked, as it is then; linear in nodes.
+
     Args:
-        model: The model, in topological order; linear in nodes.
+        model: The model, in topological order.
     """
 
     def __init__(self, model: ir.Model) -> None:
@@ -50,12 +52,18 @@ class Sizes:
         self._opset = model.graph.opset_imports.get("", 1)
         self._functions = frozenset(model.functions)
         self._inferred: dict[Hashable, list[_Inferred | None]] = {}
-        for value in model.graph.inputs:
-            self._dims[value] = stated_dims(value.shape, named=True)
-        self._graph(model.graph)
+        self._unvisited: ir.Graph | None = model.graph
+
+    def _follow(self) -> None:
+        graph, self._unvisited = self._unvisited, None
+        if graph is not None:
+            for value in graph.inputs:
+                self._dims[value] = stated_dims(value.shape, named=True)
+            self._graph(graph)
 
     def dims(self, value: ir.Value | None) -> Dims | None:
         """Return the dims of a value, or None where its rank is not known."""
+        self._follow()
         if value is None:
             return None
         if value not in self._dims:
@@ -69,12 +77,14 @@ class Sizes:
 
     def items(self, value: ir.Value | None) -> Items | None:
         """Return what is known of the items of a small tensor of integers or bools."""
+        self._follow()
         if value is None:
             return None
         return self._items.get(value) or constant_items(value)
 
     def dtype(self, value: ir.Value) -> ir.DataType | None:
         """Return the dtype that the model states, or that follows from its inputs."""
+        self._follow()
         return self._dtypes.get(value) if value.dtype is None else value.dtype
 
     def _graph(self, graph: ir.Graph) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -195,7 +196,7 @@ class Fusion(Pass):
         """Fuse every place that allows it, bodies and functions included; linear in nodes."""
         if any(function.domain in ("", "ai.onnx") for function in model.functions.values()):
             return PassResult(False, {"fused": 0}, (Refusal("", "", _OVERRIDE),))
-        names, editor = NameAllocator(model), Editor(model)
+        edits = _Edits(model)
         match = self.matcher(model)
         refusals: list[Refusal] = []
         gone: set[ir.Node] = set()
@@ -213,13 +214,31 @@ class Fusion(Pass):
                         refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
                         continue
                     if found is not None and sites.permit(node):
-                        read += _replace(found, nodes, scope, names, editor)
+                        read += _replace(found, nodes, scope, edits.names, edits.editor)
                         gone.update(nodes)
-        editor.finish()
+        fused = len(sites.made)
+        if fused:
+            edits.editor.finish()
         for value in read:
             _drop_dead(value)
-        fused = len(sites.made)
         return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
+
+
+class _Edits:
+    """What edits take; a run that changes nothing does not pay for it."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._model = model
+
+    @cached_property
+    def names(self) -> NameAllocator:
+        """Fresh names."""
+        return NameAllocator(self._model)
+
+    @cached_property
+    def editor(self) -> Editor:
+        """The editor of this run."""
+        return Editor(self._model)
 
 
 def _judged(found: Fused, scope: Scope) -> list[ir.Node]:

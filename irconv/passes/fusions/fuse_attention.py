@@ -54,21 +54,24 @@ class FuseAttention(Fusion):
             y = Attention (q, k, v, seen)
         }
 
-    Where a row of a mask is -inf alone, the source gives NaN and Attention gives 0.
+    Attention that is there already takes heads apart and merges them too, if it can. Where a row
+    of a mask is -inf alone, the source gives NaN and Attention gives 0.
     """
 
     name: ClassVar[str] = "fuse-attention"
     after: ClassVar[tuple[str, ...]] = (*Fusion.after, "fold-shapes", "fuse-rotary-embedding")
-    anchors: ClassVar[frozenset[str]] = frozenset({"Softmax"})
+    anchors: ClassVar[frozenset[str]] = frozenset({"Attention", "Softmax"})
 
     def matcher(self, model: ir.Model) -> Matcher:
         """Follow the sizes through the model, once."""
         from irconv.graph.symbolic.sizes import Sizes
-        from irconv.passes.fusions.attention.place import fused_attention
+        from irconv.passes.fusions.attention.place import fused_attention, merged_attention
 
         sizes = Sizes(model)
 
         def match(node: ir.Node, scope: Scope) -> Fused | None:
+            if node.op_type == "Attention":
+                return merged_attention(node, scope, sizes)
             return fused_attention(node, scope, sizes)
 
         return match

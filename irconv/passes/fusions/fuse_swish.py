@@ -16,7 +16,7 @@ from irconv.graph.scopes import Scope
 from irconv.passes.fusions.base import Fused, Fusion
 from irconv.passes.fusions.pattern import operand, other_operand, scaled
 
-__all__ = ["FuseSwish"]
+__all__ = ["FuseSwish", "swish_at"]
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,26 @@ class FuseSwish(Fusion):
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
         """Return the product of a sigmoid and what it is of; see :class:`Fusion`."""
         del scope
-        gate, argument = node.outputs[0], operand(node, 0)
-        if argument is None:
+        found = swish_at(node)
+        if found is None:
             return None
-        multiple = scaled(argument)
-        for user in {user: None for user, _ in gate.uses()}:
-            if user.domain != "" or user.op_type != "Mul":
-                continue
-            data = other_operand(user, gate)
-            if data is argument:
-                return _swish(data, user, 1.0)
-            if data is not None and multiple is not None and data is multiple[0]:
-                return _swish(data, user, multiple[1])
+        data, alpha, output = found
+        attributes = {"alpha": None if alpha == 1 else alpha}
+        return Fused("Swish", [data], [output], attributes, opset=24)
+
+
+def swish_at(node: ir.Node) -> tuple[ir.Value, float, ir.Value] | None:
+    """Return x, alpha and the product where a Sigmoid of alpha * x multiplies x."""
+    gate, argument = node.outputs[0], operand(node, 0)
+    if argument is None:
         return None
-
-
-def _swish(data: ir.Value, product: ir.Node, alpha: float) -> Fused:
-    attributes = {"alpha": None if alpha == 1 else alpha}
-    return Fused("Swish", [data], [product.outputs[0]], attributes, opset=24)
+    multiple = scaled(argument)
+    for user in {user: None for user, _ in gate.uses()}:
+        if user.domain != "" or user.op_type != "Mul":
+            continue
+        data = other_operand(user, gate)
+        if data is argument:
+            return data, 1.0, user.outputs[0]
+        if data is not None and multiple is not None and data is multiple[0]:
+            return data, multiple[1], user.outputs[0]
+    return None

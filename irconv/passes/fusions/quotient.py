@@ -3,7 +3,7 @@
 Exporters write the quotient y of u = x - mean (or of x itself) by r = sqrt(v + epsilon) as
 
 * ``u / r``, ``u * (1 / r)`` or ``u * Reciprocal(r)``;
-* ``u * s`` with the scale taken in first: s = (1 / r) * scale;
+* ``u * s`` with the scale taken in first: s = (1 / r) * scale or scale / r;
 * ``x * s - mean * s``, in any order and sign, and with a bias among the terms (Keras).
 """
 
@@ -60,8 +60,12 @@ def _quotient(node: ir.Node, spread: Spread) -> Affine:
     reader = only_reader(root, "Div", "Reciprocal") if node.op_type == "Sqrt" else None
     if reader is not None and reader.op_type == "Div" and scalar(operand(reader, 0)) != 1:
         dividend = operand(reader, 0)
-        if operand(reader, 1) is root and dividend is not None and _is_unit(dividend, spread):
-            return Affine(reader.outputs[0])
+        if operand(reader, 1) is root and dividend is not None:
+            if _is_unit(dividend, spread):
+                return Affine(reader.outputs[0])
+            scaled = _product(Affine(reader.outputs[0], dividend), spread)
+            if scaled is not None:
+                return scaled
         raise Keep(f"what is divided by {root.name!r} is not what its variance is of")
     if node.op_type == "Sqrt" and reader is None:
         raise Keep(f"{root.name!r} is read by something else than one division")

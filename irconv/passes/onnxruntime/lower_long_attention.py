@@ -72,6 +72,8 @@ def _lowered(node: ir.Node, sizes: Sizes) -> Fused | None:
     heads = int_attribute(node, "q_num_heads", 0)
     if not heads:
         return None
+    if any(value is not None for value in node.inputs[3:]):
+        raise Keep("it has a mask or a cache, with which the standard operator is faster")
     parts = [operand(node, index) for index in range(3)]
     values = [part for part in parts if part is not None]
     dims = [sizes.dims(part) for part in values]
@@ -80,9 +82,7 @@ def _lowered(node: ir.Node, sizes: Sizes) -> Fused | None:
         return None
     lengths = [shapes[0][1], shapes[1][1]]
     if not all(isinstance(length, int) and length >= _SHORTEST for length in lengths):
-        raise Keep(f"lengths {lengths} are not all known to be {_SHORTEST} or more")
-    if any(value is not None for value in node.inputs[3:]):
-        raise Keep("it has a mask or a cache, with which the standard operator is faster")
+        raise Keep(f"lengths {lengths[0]} and {lengths[1]} are not known to be {_SHORTEST} or more")
     if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
         raise Keep("keys and values are given out")
     others = sorted(set(node.attributes) - _KNOWN)

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.fuse_swish import swish_at
 from irconv.passes.fusions.pattern import float_attribute, operand
 from irconv.passes.onnxruntime.domain import CONTRIB, require_float32
 
@@ -22,7 +23,7 @@ __all__ = ["LowerSwish"]
 
 @dataclass(frozen=True)
 class LowerSwish(Fusion):
-    """Lower Swish.
+    """Lower Swish, and what ``fuse-swish`` would make Swish of from opset 24 on.
 
     Before::
 
@@ -41,14 +42,19 @@ class LowerSwish(Fusion):
 
     name: ClassVar[str] = "lower-swish"
     after: ClassVar[tuple[str, ...]] = (*Fusion.after, "fuse-swish")
-    anchors: ClassVar[frozenset[str]] = frozenset({"Swish"})
+    anchors: ClassVar[frozenset[str]] = frozenset({"Swish", "Sigmoid"})
 
     def match(self, node: ir.Node, scope: Scope) -> Fused | None:
-        """Return the operator in the place of Swish; see :class:`Fusion`."""
+        """Return the operator in the place of Swish or of its form; see :class:`Fusion`."""
         del scope
-        data = operand(node, 0)
-        if data is None:
+        found = swish_at(node) if node.op_type == "Sigmoid" else _operator(node)
+        if found is None:
             return None
+        data, alpha, output = found
         require_float32(data)
-        attributes = {"alpha": float_attribute(node, "alpha", 1.0)}
-        return Fused("QuickGelu", [data], [node.outputs[0]], attributes, domain=CONTRIB)
+        return Fused("QuickGelu", [data], [output], {"alpha": alpha}, domain=CONTRIB)
+
+
+def _operator(node: ir.Node) -> tuple[ir.Value, float, ir.Value] | None:
+    data = operand(node, 0)
+    return None if data is None else (data, float_attribute(node, "alpha", 1.0), node.outputs[0])

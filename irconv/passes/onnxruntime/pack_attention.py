@@ -110,35 +110,28 @@ def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
     heads = int_attribute(node, "q_num_heads", 0)
     if not heads:
         return None
-    parts = [_projection(operand(node, index), sizes) for index in range(3)]
-    known = [part for part in parts if part is not None]
-    if len(known) < 3:
-        raise Keep("queries, keys and values are not all products with a constant")
-    source, width = known[0].source, known[0].width
-    if any(part.source is not source for part in known):
-        raise Keep("queries, keys and values are not of one input")
-    if any(part.width != width for part in known) or width % heads:
-        raise Keep("queries, keys and values are not of one size")
-    if any(value.uses() for value in node.outputs[1:]) or len(node.inputs) > 4:
-        raise Keep("keys and values of former steps are kept")
+    packed = _merged(node, sizes) or _side_by_side(node)
+    if packed.width % heads:
+        raise Keep(f"{packed.width} columns are not those of {heads} heads")
+    if len(node.inputs) > 4 or len(node.outputs) > 1:
+        raise Keep("keys and values of former steps are kept, or these are given out")
+    if int_attribute(node, "kv_num_heads", 0) != heads:
+        raise Keep("heads share keys and values")
     others = [name for name in _OTHER_ATTRIBUTES if name in node.attributes]
     if others:
         raise Keep(f"the kernel has no attribute {others[0]!r}")
+    source = packed.source
     if sizes.dtype(source) != ir.DataType.FLOAT:
         raise Keep(f"the kernel takes float32, and {source.name!r} is {sizes.dtype(source)}")
     mask = operand(node, 3)
     dims = sizes.dims(source)
     if dims is None or len(dims) != 3:
         raise Keep(f"the rank of {source.name!r} is not known to be 3")
-    weight = ir.LazyTensor(
-        lambda: ir.Tensor(np.concatenate([part.columns() for part in known], axis=1)),
-        ir.DataType.FLOAT,
-        ir.Shape([known[0].weight.shape.numpy()[int(known[0].turned)], 3 * width]),
-    )
-    bias = np.concatenate([part.shifts() for part in known])
-    items: list[Item] = [source, weight, bias]
+    items: list[Item] = [source, packed.weight, packed.bias]
     if mask is not None:
         items += [None, None, _bias_of(mask, (dims[0], heads, dims[1], dims[1]), sizes)]
+    while items[-1] is None:
+        items.pop()
     scale = node.attributes.get("scale")
     return Fused(
         "Attention",
@@ -151,14 +144,80 @@ def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
     )
 
 
-def _projection(value: ir.Value | None, sizes: Sizes) -> _Projection | None:
+@dataclass(frozen=True)
+class _Packed:
+    """Queries, keys and values as one product of the input.
+
+    Attributes:
+        source: The input.
+        weight: (input size, 3 * width).
+        bias: (3 * width), if there is one.
+        width: Size of queries, of keys and of values.
+    """
+
+    source: ir.Value
+    weight: Item
+    bias: Item
+    width: int
+
+
+def _merged(node: ir.Node, sizes: Sizes) -> _Packed | None:
+    """Return the product that one Split takes apart; None if there is no such Split."""
+    split = made_by(operand(node, 0), "Split")
+    if split is None or list(split.outputs) != list(node.inputs[:3]):
+        return None
+    widths = {(sizes.dims(value) or (None,))[-1] for value in split.outputs}
+    whole = operand(split, 0)
+    (width, *more) = widths
+    if more or whole is None or not isinstance(width, int):
+        return None
+    for product, shift in (*pairs(whole, "Add"), (whole, None)):
+        made = made_by(product, "MatMul")
+        source = None if made is None else operand(made, 0)
+        weight = None if made is None else operand(made, 1)
+        dims = sizes.dims(weight)
+        if source is None or weight is None or dims is None or len(dims) != 2:
+            continue
+        if constant_tensor(weight) is None or dims[1] != 3 * width:
+            continue
+        if shift is not None and sizes.dims(shift) != (3 * width,):
+            continue
+        return _Packed(source, weight, shift, width)
+    return None
+
+
+def _side_by_side(node: ir.Node) -> _Packed:
+    """Return three products of one input as one.
+
+    Raises:
+        Keep: If they are not.
+    """
+    parts = [_projection(operand(node, index)) for index in range(3)]
+    known = [part for part in parts if part is not None]
+    if len(known) < 3:
+        raise Keep("queries, keys and values are not all products with a constant")
+    source, width = known[0].source, known[0].width
+    if any(part.source is not source for part in known):
+        raise Keep("queries, keys and values are not of one input")
+    if any(part.width != width for part in known):
+        raise Keep("queries, keys and values are not of one size")
+    weight = ir.LazyTensor(
+        lambda: ir.Tensor(np.concatenate([part.columns() for part in known], axis=1)),
+        ir.DataType.FLOAT,
+        ir.Shape([known[0].weight.shape.numpy()[int(known[0].turned)], 3 * width]),
+    )
+    biased = any(part.bias is not None for part in known)
+    bias = np.concatenate([part.shifts() for part in known]) if biased else None
+    return _Packed(source, weight, bias, width)
+
+
+def _projection(value: ir.Value | None) -> _Projection | None:
     for product, shift in pairs(value, "Add"):
         found, bias = _product(product), constant_tensor(shift)
         if found is None or bias is None:
             continue
         if bias.size == found.width and bias.shape.numpy()[-1:] == (found.width,):
             return _Projection(found.source, found.weight, found.turned, bias, found.width)
-    del sizes
     return None if value is None else _product(value)
 
 

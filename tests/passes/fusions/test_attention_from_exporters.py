@@ -16,8 +16,6 @@ from irconv.passes.manager import PassManager
 from irconv.passes.pipelines import default_pipeline
 from irconv.spec import parse_spec
 
-NEWEST = "convert-opset{to=23}"
-FUSIONS = ("fuse-rotary-embedding", "fuse-attention")
 EXPECTED = {
     "bert": {"Attention": 2}, "vit": {"Attention": 2}, "whisper": {"Attention": 2},
     "gpt2": {"Attention": 2}, "t5": {"Attention": 4},
@@ -44,7 +42,7 @@ def test_every_attention_is_fused(
     outputs = [value.name for value in model.graph.outputs]
     expected = kit.ort_outputs(model, feeds)
     known = {cls.name: cls for cls in PASSES}
-    specs = [parse_spec(text) for text in (NEWEST, *default_pipeline(2), *FUSIONS)]
+    specs = [parse_spec(text) for text in default_pipeline(3)]
     passes = [known[spec.name].from_options(spec.options) for spec in specs]
     result = PassManager(passes, strict=True, max_rounds=4).run(model)
     onnx.checker.check_model(ir.to_proto(result.model), full_check=True)
@@ -65,7 +63,7 @@ def test_keys_and_values_of_former_steps_go_through(
 ) -> None:
     model = ir.load(transformers_exports / f"llama.sdpa.{exporter}.onnx")
     known = {cls.name: cls for cls in PASSES}
-    specs = [parse_spec(text) for text in (NEWEST, *default_pipeline(2), *FUSIONS)]
+    specs = [parse_spec(text) for text in default_pipeline(3)]
     passes = [known[spec.name].from_options(spec.options) for spec in specs]
     result = PassManager(passes, strict=True, max_rounds=4).run(model)
     nodes = [node for node in result.model.graph if node.op_type == "Attention"]

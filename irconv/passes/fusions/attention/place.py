@@ -26,9 +26,9 @@ from irconv.passes.fusions.attention.scores import (
     scores_of,
 )
 from irconv.passes.fusions.base import Fused, Item, Made
-from irconv.passes.fusions.pattern import only_reader, operand
+from irconv.passes.fusions.pattern import made_by, only_reader, operand
 
-__all__ = ["fused_attention"]
+__all__ = ["fused_attention", "merged_attention"]
 
 _OPSET = 23
 _DTYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
@@ -192,7 +192,7 @@ def _operands(
                 if _fits(query, key, value):
                     return query, key, value
     shapes = ", ".join(
-        f"{name} {item.name!r} {list(sizes.dims(item) or ())}"
+        f"{name} {item.name!r} [{', '.join(map(str, sizes.dims(item) or ()))}]"
         for name, item in (("query", first), ("key", second), ("value", third))
     )
     raise Keep(f"batch and heads are not known to be equal: {shapes}")
@@ -257,11 +257,9 @@ def _form(
     query, key, value = fresh
     output, scale = product.outputs[0], query.scale * key.scale
     items = (query.item, key.item, value.item)
-    if len(query.dims) == 3:
-        if (sizes.dims(output) or ())[:-1] != query.dims[:-1]:
-            raise Keep(f"{output.name!r} is not known to be of the dims of the query")
-        return _Form(items, 3, output, heads=(1, 1), scale=scale)
     output = _apart(output, query, sizes)
+    if len(query.dims) == 3:
+        return _Form(items, 3, output, heads=(1, 1), scale=scale)
     merged = [merged_heads(form, sizes) for form in (query, key, value)]
     together = _together(output, sizes, alone=alone)
     first, second, third = merged
@@ -308,3 +306,39 @@ def _together(
     if not alone or zeros is None or any(index > 1 for index in zeros):
         return None
     return merge.outputs[0], merge.inputs[1]
+
+
+def merged_attention(node: ir.Node, scope: Scope, sizes: Sizes) -> Fused | None:
+    """Return what Attention of rank 4 becomes if it takes the heads apart by itself.
+
+    None where heads are not taken apart right before it, or not put together right after.
+    """
+    if "q_num_heads" in node.attributes or len(node.outputs) > 3:
+        return None
+    values = [operand(node, index) for index in range(3)]
+    forms: list[Operand] = []
+    for value in values:
+        dims = sizes.dims(value)
+        if value is not None and dims is not None and len(dims) == 4:
+            forms.append(Operand(value, dims))
+    if len(forms) < 3 or not all(made_by(form.value, "Transpose") for form in forms):
+        return None
+    together = _together(node.outputs[0], sizes, alone=False)
+    merged = [merged_heads(form, sizes) for form in forms]
+    first, second, third = merged
+    if first is None or second is None or third is None or together is None:
+        return None
+    form = _Form((first.source, second.source, third.source), 3, together[0])
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    attributes["q_num_heads"], attributes["kv_num_heads"] = forms[0].dims[1], forms[1].dims[1]
+    return Fused(
+        "Attention",
+        [*form.items, *node.inputs[3:]],
+        [form.output, *node.outputs[1:]],
+        attributes,
+        opset=scope.opsets.get("", 1),
+        spared=[item.value for item in forms],
+        shapes=_widths(form, sizes),
+        sized=True,
+        before=node,
+    )

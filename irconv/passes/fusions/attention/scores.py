@@ -92,11 +92,11 @@ def probabilities_of(softmax: ir.Node, sizes: Sizes) -> Probabilities | None:
         Keep: If it multiplies something, and is read by something else too.
     """
     value, guarded = softmax.outputs[0], False
-    dims = sizes.dims(value)
     while True:
         product = _product_with_values(value)
         if product is not None:
-            same = dims is not None and (sizes.dims(value) or ())[-2:] == dims[-2:]
+            dims, last = sizes.dims(softmax.outputs[0]), sizes.dims(value)
+            same = dims is not None and last is not None and last[-2:] == dims[-2:]
             return Probabilities(product, guarded) if same else None
         guard = _guard(value)
         copy = only_reader(value, "Cast", *IN_ORDER)

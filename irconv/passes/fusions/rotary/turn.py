@@ -55,6 +55,8 @@ def turn_at(negation: ir.Node, sizes: Sizes) -> Turn | None:
     Raises:
         Keep: If something is turned, and not added to itself multiplied.
     """
+    if not _is_cut(operand(negation, 0)):
+        return None
     second = cut_of(operand(negation, 0), sizes)
     if second is None:
         return None
@@ -127,6 +129,11 @@ def _is_last(concat: ir.Node, sizes: Sizes) -> bool:
 def _width(value: ir.Value, sizes: Sizes) -> int | None:
     dims = sizes.dims(value)
     return dims[-1] if dims and isinstance(dims[-1], int) else None
+
+
+def _is_cut(value: ir.Value | None) -> bool:
+    node = None if value is None else value.producer()
+    return node is not None and node.domain == "" and node.op_type in ("Slice", "Split")
 
 
 def cut_of(value: ir.Value | None, sizes: Sizes) -> _Cut | None:
