@@ -47,8 +47,8 @@ class MergeMatmuls(Pass):
         <ir_version: 10, opset_import: ["" : 20]>
         example (float[N, 2] x) => (float[N, 2] y)
         <float[2, 2] v_merged = {2.0, 1.0, 4.0, 3.0}, float[2] b_merged = {-1.0, 1.0}> {
-            p = MatMul(x, v_merged)
-            y = Add(p, b_merged)
+            p_merged = MatMul(x, v_merged)
+            y = Add(p_merged, b_merged)
         }
     """
 
@@ -157,16 +157,21 @@ def _merge(
         )
         _replace_constant(total, match.bias, total.inputs[match.bias], bias, scope, names)
         last = total
-    shape = node.outputs[0].shape
+    output = node.outputs[0]
     for step in (inner, total):
         if step is not None:
-            step.outputs[0].shape = None if shape is None else shape.copy()
-    editor.redirect(node.outputs[0], last.outputs[0])
+            value = step.outputs[0]
+            value.name = names.fresh(f"{value.name}_merged")
+            typed = value.type is not None and output.shape is not None
+            value.shape = output.shape.copy() if typed and output.shape is not None else None
+    if not output.is_graph_output():
+        last.outputs[0].name, output.name = output.name, None
+    editor.redirect(output, last.outputs[0])
     editor.remove(node)
     editor.finish()
-    for value in dict.fromkeys(read):
-        if is_constant(value):
-            drop_unread(value)
+    for constant in dict.fromkeys(read):
+        if is_constant(constant):
+            drop_unread(constant)
 
 
 def _replace_constant(
@@ -183,6 +188,6 @@ def _replace_constant(
     node.replace_input_with(index, new)
 
 
-def _product(first: ir.TensorProtocol, second: ir.TensorProtocol) -> ir.Tensor:
+def _product(first: ir.TensorProtocol, second: ir.TensorProtocol) -> ir.TensorProtocol:
     product = first.numpy().astype(np.float64) @ second.numpy().astype(np.float64)
     return ir.Tensor(product.astype(second.numpy().dtype), dtype=second.dtype)
