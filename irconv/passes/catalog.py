@@ -53,6 +53,7 @@ from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.merge_arithmetic import MergeArithmetic
 from irconv.passes.merge_concats import MergeConcats
+from irconv.passes.merge_matmuls import MergeMatmuls
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.merge_slices import MergeSlices
@@ -104,6 +105,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeConcats,
     MergeSlices,
     UnflattenMatmuls,
+    MergeMatmuls,
     CancelTransposes,
     FoldPadding,
     MergeArithmetic,

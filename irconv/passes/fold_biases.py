@@ -174,6 +174,8 @@ def _fold(node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, edit
     bias = add_constant(producer, name, tensor, is_function=scope.is_function)
     producer.resize_inputs(_BIAS + 1)
     producer.replace_input_with(_BIAS, bias)
+    if not output.is_graph_output():
+        producer.outputs[0].name, output.name = output.name, None
     editor.redirect(output, producer.outputs[0])
     editor.remove(node)
     editor.finish()

@@ -23,6 +23,7 @@ __all__ = ["FoldConstants"]
 _MIB = 1 << 20
 _FOLDED = "irconv.fold-constants"
 _READ_FACTOR = 16
+_TIED_BYTES = 1 << 12
 _QUANTIZED = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 _Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,7 +36,8 @@ class FoldConstants(Pass):
     The size of a result is inferred before anything is computed, so that a small model cannot
     grow large. Evaluation is by ONNX's reference implementation, which raises where a kernel
     would kill the process. Random nodes, control flow, custom operators, calls of local
-    functions and (de)quantization never fold.
+    functions and (de)quantization never fold, and neither does what would store a weight that
+    others read as it is a second time.
 
     Attributes:
         max_bytes: The most bytes of one result; all results together may take the context's
@@ -165,6 +167,11 @@ class _Folder:
             )
         if self.bytes + prediction.nbytes > self._budget:
             raise EvaluationError(f"the budget of {self._budget} bytes for constants is spent")
+        for value in node.inputs:
+            if value is not None and _is_tied(value, node, prediction.nbytes):
+                raise EvaluationError(
+                    f"it would store {value.name!r}, which others read as it is, a second time"
+                )
         return evaluate(prediction, tensors, scope.opsets)
 
     def _replace(
@@ -215,6 +222,16 @@ class _Folder:
 def _has_constant_inputs(node: ir.Node) -> bool:
     given = [value for value in node.inputs if value is not None]
     return bool(given) and all(is_constant(value) for value in given)
+
+
+def _is_tied(value: ir.Value, node: ir.Node, nbytes: int) -> bool:
+    """Whether a result of ``nbytes`` would stand beside an input that stays, like a copy of it."""
+    tensor = constant_tensor(value)
+    if tensor is None or nbytes <= _TIED_BYTES or tensor.nbytes < nbytes:
+        return False
+    return value.is_graph_output() or any(
+        user is not node and not _has_constant_inputs(user) for user, _ in value.uses()
+    )
 
 
 def _check_kind(

@@ -17,7 +17,7 @@ from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 
 __all__ = ["FoldPadding"]
 
@@ -50,6 +50,7 @@ class FoldPadding(Pass):
 
     name: ClassVar[str] = "fold-padding"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "cancel-transposes")
+    effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Fuse in one sweep; linear in nodes."""

@@ -64,11 +64,11 @@ class FoldScales(Pass):
         example (float[N, S, 2] x, float[N, 1, 2, S] k) => (float[N, 1, S, S] y)
         <int64[4] heads = {0, 0, 1, 2}, float[2, 2] w_scaled = {0.5, 1.0, 1.5, 2.0},
          float[2] b_scaled = {0.5, 0.0}> {
-            a = MatMul(x, w_scaled)
-            c = Add(a, b_scaled)
-            d = Reshape(c, heads)
-            q = Transpose <perm = [0, 2, 1, 3]> (d)
-            y = MatMul(q, k)
+            a_scaled = MatMul(x, w_scaled)
+            c_scaled = Add(a_scaled, b_scaled)
+            d_scaled = Reshape(c_scaled, heads)
+            q_scaled = Transpose <perm = [0, 2, 1, 3]> (d_scaled)
+            y = MatMul(q_scaled, k)
         }
     """
 
@@ -98,7 +98,7 @@ class FoldScales(Pass):
         return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
 
 
-def _match(node: ir.Node, editor: Editor) -> list[Edit] | str | None:
+def _match(node: ir.Node, editor: Editor) -> list[Edit | ir.Value] | str | None:
     if node.domain != "" or node.op_type not in ("Mul", "Div") or len(node.inputs) != 2:
         return None
     index = next((index for index in (1, 0) if is_constant(node.inputs[index])), None)
@@ -151,8 +151,10 @@ def _gelu(data: ir.Value) -> str:
     return ""
 
 
-def _overflow(plan: list[Edit]) -> str:
+def _overflow(plan: list[Edit | ir.Value]) -> str:
     for edit in plan:
+        if not isinstance(edit, Edit):
+            continue
         tensor = constant_tensor(edit.node.inputs[edit.index])
         assert tensor is not None
         size, most = tensor.size, float(np.abs(edit.by).max())
@@ -165,24 +167,40 @@ def _overflow(plan: list[Edit]) -> str:
 
 
 def _fold(
-    node: ir.Node, plan: list[Edit], scope: Scope, names: NameAllocator, editor: Editor
+    node: ir.Node,
+    plan: list[Edit | ir.Value],
+    scope: Scope,
+    names: NameAllocator,
+    editor: Editor,
 ) -> None:
-    old = [*node.inputs]
-    for edit in plan:
-        value = edit.node.inputs[edit.index]
+    old, output = [*node.inputs], node.outputs[0]
+    data = next(value for value in node.inputs if not is_constant(value))
+    assert data is not None
+    for item in plan:
+        if not isinstance(item, Edit):
+            _rename(item, output if item is data else None, names)
+            continue
+        value = item.node.inputs[item.index]
         assert value is not None
         old.append(value)
         name = names.fresh((value.name or "").removesuffix(_SUFFIX) + _SUFFIX)
-        new = add_constant(edit.node, name, _tensor(value, edit), is_function=scope.is_function)
-        edit.node.replace_input_with(edit.index, new)
-    data = next(value for value in node.inputs if not is_constant(value))
-    assert data is not None
-    editor.redirect(node.outputs[0], data)
+        tensor = _tensor(value, item)
+        new = add_constant(item.node, name, tensor, is_function=scope.is_function)
+        item.node.replace_input_with(item.index, new)
+    editor.redirect(output, data)
     editor.remove(node)
     editor.finish()
     for value in old:
         if is_constant(value):
             drop_unread(value)
+
+
+def _rename(value: ir.Value, becomes: ir.Value | None, names: NameAllocator) -> None:
+    """Give a value that comes out otherwise another name: that of the product that it is now."""
+    if becomes is None:
+        value.name = names.fresh((value.name or "").removesuffix(_SUFFIX) + _SUFFIX)
+    elif not becomes.is_graph_output():
+        value.name, becomes.name = becomes.name, None
 
 
 def _tensor(value: ir.Value, edit: Edit) -> ir.TensorProtocol:

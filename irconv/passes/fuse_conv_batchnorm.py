@@ -7,7 +7,8 @@ y_o = scale_o (c_o - mean_o) / sqrt(var_o + epsilon) + B_o (ONNX operator specif
 
 gives y = W' * x + b'. A Conv weight is (M, C/group, ...), so channel o is row o. A ConvTranspose
 weight is (C, M/group, ...): row c belongs to group g = c // (C/group), and its column j feeds
-channel o = g M/group + j. The algebra is done in float64 and cast once to the weight's dtype.
+channel o = g M/group + j. A Gemm is a convolution of one position; its weight is (C, M), or (M, C)
+where it is transposed. The algebra is done in float64 and cast once to the weight's dtype.
 
 This is matched by use-def chains and not as an onnxscript rewrite rule. The rule engine records
 the values of all Constant nodes even where nothing matches, so that ``modified`` could not tell
@@ -36,7 +37,7 @@ from irconv.runtime.base import Array
 
 __all__ = ["FuseConvBatchnorm"]
 
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
+_CONVOLUTIONS = ("Conv", "ConvTranspose", "Gemm")
 _OLDEST_OPSET = 7
 _PARAMETERS = ("scale", "bias", "mean", "variance")
 
@@ -59,7 +60,7 @@ class _Match:
 
 @dataclass(frozen=True)
 class FuseConvBatchnorm(Pass):
-    """Fold BatchNormalization into the weights of a Conv or ConvTranspose.
+    """Fold BatchNormalization into the weights of a Conv, ConvTranspose or Gemm.
 
     Before::
 
@@ -134,6 +135,9 @@ def _structural_obstacle(node: ir.Node, convolution: ir.Node, opset: int) -> str
         return "it normalizes each position by itself (spatial=0)"
     if node.graph is not convolution.graph:
         return "it and the convolution are in different graphs"
+    scales = (convolution.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
+    if convolution.op_type == "Gemm" and any(scale != 1 for scale in scales):
+        return "the Gemm scales by alpha or beta"
     if output.is_graph_output():
         return f"the convolution's output {output.name!r} is also a graph output"
     if len(output.uses()) != 1:
@@ -168,7 +172,10 @@ def _numbers(node: ir.Node, convolution: ir.Node) -> _Match | str:
     rows = _row_factors(convolution, weight, factor)
     if rows is None:
         return "the convolution's weight does not have one channel for each of its parameters"
-    bias = 0.0 if old_bias is None else old_bias.numpy().astype(np.float64)
+    bias = np.zeros(1) if old_bias is None else old_bias.numpy().astype(np.float64)
+    if bias.size not in (1, factor.size):
+        return "what the Gemm adds is not one number for each of its parameters"
+    bias = bias.reshape(-1)
     dtype = weight.numpy().dtype
     with np.errstate(over="ignore", invalid="ignore"):
         new_bias = np.asarray(factor * (bias - mean) + shift).astype(dtype)
@@ -179,6 +186,8 @@ def _numbers(node: ir.Node, convolution: ir.Node) -> _Match | str:
 
 def _row_factors(node: ir.Node, weight: ir.TensorProtocol, factor: Array) -> Array | None:
     shape = weight.numpy().shape
+    if node.op_type == "Gemm":
+        return _column_factors(node, shape, factor)
     if len(shape) < 3:
         return None
     tail = (1,) * (len(shape) - 2)
@@ -189,6 +198,16 @@ def _row_factors(node: ir.Node, weight: ir.TensorProtocol, factor: Array) -> Arr
         return None
     rows = np.repeat(factor.reshape(groups, shape[1]), shape[0] // groups, axis=0)
     return rows.reshape(*shape[:2], *tail)
+
+
+def _column_factors(node: ir.Node, shape: tuple[int, ...], factor: Array) -> Array | None:
+    """Return the factors of a Gemm's weight: one for each number that it puts out."""
+    by_rows = node.attributes.get_int("transB", 0) == 1
+    if len(shape) != 2 or shape[0 if by_rows else 1] != factor.size:
+        return None
+    column = factor.reshape(-1, 1) if by_rows else factor.reshape(1, -1)
+    whole: Array = np.broadcast_to(column, shape)
+    return whole
 
 
 def _scaled(weight: ir.TensorProtocol, rows: Array) -> Array:

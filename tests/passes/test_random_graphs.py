@@ -18,25 +18,43 @@ from irconv.graph.serialize import save_model
 from irconv.passes.base import Pass
 from irconv.passes.cancel_transposes import CancelTransposes
 from irconv.passes.dedup_initializers import DedupInitializers
+from irconv.passes.drop_default_inputs import DropDefaultInputs
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
 from irconv.passes.eliminate_no_op import EliminateNoOp
+from irconv.passes.fold_biases import FoldBiases
 from irconv.passes.fold_constants import FoldConstants
+from irconv.passes.fold_layouts import FoldLayouts
+from irconv.passes.fold_padding import FoldPadding
+from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
+from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.infer_shapes import InferShapes
+from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.manager import PassManager
+from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_concats import MergeConcats
+from irconv.passes.merge_matmuls import MergeMatmuls
+from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
+from irconv.passes.merge_reshapes import MergeReshapes
+from irconv.passes.merge_slices import MergeSlices
+from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.verify.observers import VerifyObserver
 
 EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
+    LiftConstants(), FoldLayouts(), MergeReshapes(), SinkReshapes(), MergeConcats(), MergeSlices(),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
-    EliminateNoOp(signed_zeros=False),
+    EliminateNoOp(signed_zeros=False), DropDefaultInputs(), UnflattenMatmuls(), FoldPadding(),
+    MergeArithmetic(), FoldScales(), FoldBiases(), MergeMatmuls(), MergeParallelMatmuls(),
+    FuseGemm(),
 )  # fmt: skip
 
 BOUNDED = settings(
@@ -50,7 +68,8 @@ Dim = int | str
 STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
-    "branch", "twice",
+    "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
+    "bounded", "tied",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -241,6 +260,125 @@ class Builder:
         inputs = [convolved, scale, bias, mean, variance]
         normal = self.node("BatchNormalization", inputs, epsilon=0.0)[0]
         self.add(self.node("Flatten", [normal])[0], ("N", size))
+
+    def do_roll(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        axis = -1 if number % 3 == 0 else len(dims) - 1
+        if len(dims) == 3 and number % 2:
+            axis = 1
+        one, cut = self.initializer(np.array([axis])), self.initializer(np.array([1 + number % 2]))
+        ends = [self.initializer(np.array([item])) for item in (0, 2**63 - 1)]
+        front = self.node("Slice", [value, ends[0], cut, one])[0]
+        back = self.node("Slice", [value, cut, ends[1], one])[0]
+        pair = [front, back] if number % 5 == 0 else [back, front]
+        self.add(self.node("Concat", pair, axis=axis)[0], dims)
+
+    def do_cut(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        half = int(dims[-1]) // 2
+        axes = self.initializer(np.array([-1]))
+        bounds = [self.initializer(np.array([item])) for item in (0, half, 2 * half)]
+        first = self.node("Slice", [value, bounds[0], bounds[1], axes])[0]
+        second = self.node("Slice", [value, bounds[1], bounds[2], axes])[0]
+        if number % 2:
+            second = self.node("Slice", [second, bounds[0], self.initializer(np.array([1])), axes])[
+                0
+            ]
+        product = self.node("Mul", [first, second])[0]
+        if half == 2:
+            self.add(product, (*dims[:-1], half))
+
+    def do_flat_matmul(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        columns = int(dims[-1])
+        flat = self.node("Reshape", [value, self.initializer(np.array([-1, columns]))])[0]
+        weight = np.eye(columns, dtype=np.float32) + np.arange(columns, dtype=np.float32) / 8
+        if number % 2:
+            bias = self.initializer(np.full(columns, 0.5, np.float32))
+            product = self.node("Gemm", [flat, self.initializer(weight), bias])[0]
+        else:
+            product = self.node("MatMul", [flat, self.initializer(weight)])[0]
+            bias = self.initializer(np.arange(columns, dtype=np.float32) / 4)
+            product = self.node("Add", [bias, product])[0]
+        target = self.initializer(np.array([-1, *(int(dim) for dim in dims[1:])]))
+        self.add(self.node("Reshape", [product, target])[0], dims)
+
+    def do_linear(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        columns = int(dims[-1])
+        weight = np.arange(columns * columns, dtype=np.float32).reshape(columns, columns) / 16 - 0.5
+        matrix = self.initializer(weight)
+        if number % 3 == 0:
+            matrix = self.node("Transpose", [matrix], perm=[1, 0])[0]
+        result = self.node("MatMul", [value, matrix])[0]
+        if number % 2:
+            bias = self.initializer(np.arange(columns, dtype=np.float32) - 1)
+            result = self.node("Add", [result, bias])[0]
+        op = ("Mul", "Div")[number % 2]
+        factor = np.full((() if number % 4 else (columns,)), 0.5, np.float32)
+        self.add(self.node(op, [result, self.initializer(factor)])[0], dims)
+
+    def do_heads(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        if len(dims) != 3:
+            return
+        rows, columns = int(dims[1]), int(dims[2])
+        parts = []
+        for index in range(2 + number % 2):
+            weight = np.arange(columns * columns, dtype=np.float32).reshape(columns, columns)
+            product = self.node("MatMul", [value, self.initializer(weight / 32 - 0.25 * index)])[0]
+            if (number >> index) % 2:
+                bias = self.initializer(np.full(columns, 0.25 * index, np.float32))
+                product = self.node("Add", [product, bias])[0]
+            target = self.initializer(np.array([0, rows, 2, columns // 2]))
+            split = self.node("Reshape", [product, target])[0]
+            order = [0, 2, 3, 1] if index == 1 else [0, 2, 1, 3]
+            parts.append(self.node("Transpose", [split], perm=order)[0])
+        scores = self.node("MatMul", parts[:2])[0]
+        half = self.initializer(np.array(0.5, np.float32))
+        scores = self.node("Softmax", [self.node("Mul", [scores, half])[0]], axis=-1)[0]
+        last = (
+            parts[2] if len(parts) > 2 else self.node("Transpose", [parts[1]], perm=[0, 1, 3, 2])[0]
+        )
+        mixed = self.node("Transpose", [self.node("MatMul", [scores, last])[0]], perm=[0, 2, 1, 3])[
+            0
+        ]
+        whole = self.initializer(np.array([0, 0, columns]))
+        self.add(self.node("Reshape", [mixed, whole])[0], dims)
+
+    def do_arithmetic(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        kinds = (("Add", "Sub"), ("Mul", "Div"))[number % 2]
+        last = int(dims[-1])
+        for step in range(2):
+            shape = ((), (last,))[(number >> step) % 2]
+            constant = self.initializer(np.full(shape, 1.5 + step, np.float32))
+            value = self.node(kinds[(number >> 2) % 2], [value, constant])[0]
+        if number % 3 == 0:
+            positive = self.node("Exp", [self.node("Tanh", [value])[0]])[0]
+            value = self.node("Mul", [value, self.node("Reciprocal", [positive])[0]])[0]
+        self.add(value, dims)
+
+    def do_padded_conv(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        size = math.prod(int(dim) for dim in dims[1:])
+        image = self.node("Reshape", [value, self.initializer(np.array([-1, 2, 1, size // 2]))])[0]
+        pads = self.initializer(np.array([0, 0, 0, number % 2, 0, 0, 0, 1 - number % 2]))
+        padded = self.node("Pad", [image, pads])[0]
+        weight = np.arange(8, dtype=np.float32).reshape(2, 2, 1, 2) / 8 - 0.5
+        result = self.node("Conv", [padded, self.initializer(weight)])[0]
+        shift = self.initializer(np.array([[[0.5]], [[-0.5]]], np.float32))
+        result = self.node(("Add", "Sub", "Mul")[number % 3], [result, shift])[0]
+        self.add(self.node("Flatten", [result])[0], ("N", size))
+
+    def do_bounded(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        op = ("Sigmoid", "Relu", "Abs", "Tanh")[number % 4]
+        zero, one = (self.initializer(np.array(item, np.float32)) for item in (0, 1))
+        bounded = self.node(op, [value])[0]
+        again = ("Relu", "Abs", "Clip", "Max")[number // 4 % 4]
+        rest = {"Clip": [zero, one], "Max": [zero]}.get(again, [])
+        self.add(self.node(again, [bounded, *rest])[0], dims)
+
+    def do_tied(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        columns = int(dims[-1])
+        weight = np.arange(columns * columns, dtype=np.float32).reshape(columns, columns) / 16 - 0.5
+        table = self.initializer(weight)
+        product = self.node("MatMul", [value, table])[0]
+        back = self.node("Transpose", [table], perm=[1, 0])[0]
+        self.add(self.node("MatMul", [product, back])[0], dims)
 
     def do_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         outer = self.node("Neg", [value])[0]

@@ -27,6 +27,7 @@ def replace_nodes(
     model: ir.Model,
     rules: Mapping[str, Rule],
     wanted: Callable[[ir.Node], bool] = lambda node: True,
+    oldest: int = _OLDEST_OPSET,
 ) -> PassResult:
     """Replace each wanted node that a rule is known for, in bodies and functions too.
 
@@ -34,6 +35,7 @@ def replace_nodes(
         model: The model, changed in place.
         rules: Rule by operator type of the default domain.
         wanted: Whether to replace a node, such as "the target lacks it".
+        oldest: The oldest opset that has what the rules make.
 
     Returns:
         What was replaced by operator type, and a refusal for each wanted node that stayed.
@@ -49,7 +51,7 @@ def replace_nodes(
                 continue
             op_type, name = node.op_type, node.name or ""
             try:
-                _apply(rule, Site(node, names, version))
+                _apply(rule, Site(node, names, version), oldest)
             except Keep as reason:
                 refusals.append(Refusal(name, op_type, str(reason)))
             else:
@@ -65,9 +67,9 @@ def _inner_first(graph: ir.Graph) -> list[ir.Node]:
     return [*(node for node in nodes if node not in held), *reversed(holders)]
 
 
-def _apply(rule: Rule, site: Site) -> None:
-    if site.version < _OLDEST_OPSET:
-        raise Keep(f"the model is at opset {site.version}; convert it to {_OLDEST_OPSET} or newer")
+def _apply(rule: Rule, site: Site, oldest: int) -> None:
+    if site.version < oldest:
+        raise Keep(f"the model is at opset {site.version}; convert it to {oldest} or newer")
     results = rule(site)
     site.replace([results] if isinstance(results, ir.Value) else list(results))
 
@@ -79,6 +81,7 @@ class Decomposition(Pass):
     Class attributes:
         rules: Rule by operator type.
         default_ops: What is replaced where ``ops`` is empty; all of the family if empty too.
+        oldest_opset: The oldest opset that has what the rules make.
 
     Attributes:
         ops: Operator types to replace.
@@ -88,6 +91,7 @@ class Decomposition(Pass):
     effect: ClassVar[Effect] = "real-arithmetic"
     rules: ClassVar[Mapping[str, Rule]] = {}
     default_ops: ClassVar[tuple[str, ...]] = ()
+    oldest_opset: ClassVar[int] = _OLDEST_OPSET
 
     ops: tuple[str, ...] = ()
 
@@ -106,4 +110,4 @@ class Decomposition(Pass):
         """Replace the nodes; linear in nodes, old and new."""
         del context
         ops = frozenset(self.ops or self.default_ops or self.rules)
-        return replace_nodes(model, self.rules, lambda node: node.op_type in ops)
+        return replace_nodes(model, self.rules, lambda node: node.op_type in ops, self.oldest_opset)

@@ -58,3 +58,4 @@ class InlineBranches(Decomposition):
     name: ClassVar[str] = "inline-branches"
     effect: ClassVar[Effect] = "bit-exact"
     rules: ClassVar[Mapping[str, Rule]] = {"If": _taken}
+    oldest_opset: ClassVar[int] = 7

@@ -92,9 +92,12 @@ class UnrollLoops(Decomposition):
     effect: ClassVar[Effect] = "bit-exact"
     rules: ClassVar[Mapping[str, Rule]] = {"Loop": lambda site: _unrolled(site, 0)}
 
+    oldest_opset: ClassVar[int] = 13
+
     most: int = 32
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace the nodes; linear in nodes, old and new."""
         del context
-        return replace_nodes(model, {"Loop": lambda site: _unrolled(site, self.most)})
+        rules: Mapping[str, Rule] = {"Loop": lambda site: _unrolled(site, self.most)}
+        return replace_nodes(model, rules, oldest=self.oldest_opset)

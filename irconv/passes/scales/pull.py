@@ -17,8 +17,8 @@ from irconv.passes.scales.factor import Edit, Factor
 
 __all__ = ["HOMOGENEOUS", "POSITIVE", "conv_rows", "is_shared", "pull"]
 
-Plan = list[Edit] | str
-"""What to multiply, or the reason why it cannot be."""
+Plan = list[Edit | ir.Value] | str
+"""What to multiply, and the values that come out otherwise; or the reason why it cannot be."""
 
 HOMOGENEOUS = frozenset(
     {
@@ -50,7 +50,8 @@ def pull(value: ir.Value, factor: Factor, reader: ir.Node, depth: int = 0) -> Pl
     rule = _RULES.get(producer.op_type)
     if rule is None or len([item for item in producer.outputs if item.name]) != 1:
         return f"{name!r} is computed by {producer.op_type}, which is not linear"
-    return rule(producer, factor, depth + 1)
+    plan = rule(producer, factor, depth + 1)
+    return plan if isinstance(plan, str) else [value, *plan]
 
 
 def is_shared(value: ir.Value | None) -> bool:
@@ -77,7 +78,7 @@ def _through(node: ir.Node, factor: Factor, depth: int) -> Plan:
 
 def _constants(node: ir.Node, by: Mapping[int, np.ndarray]) -> Plan:
     """Return the edits of inputs, those that are absent left out."""
-    plan: list[Edit] = []
+    plan: list[Edit | ir.Value] = []
     for index, array in by.items():
         value = node.inputs[index] if index < len(node.inputs) else None
         if value is None:

@@ -32,7 +32,7 @@ def push(value: ir.Value, factor: Factor, graph: ir.Graph, depth: int = 0) -> Pl
     if op_type in HOMOGENEOUS or (op_type in POSITIVE and factor.is_positive):
         if index != 0 or len([item for item in reader.outputs if item.name]) != 1:
             return f"{op_type} reads {value.name!r} not as its data, or has more outputs"
-        return push(reader.outputs[0], factor, graph, depth + 1)
+        return _further(reader, factor, graph, depth)
     if op_type in _WEIGHTED and index == 0:
         return _constant(reader, 1, factor)
     if op_type in _PRODUCTS:
@@ -42,14 +42,18 @@ def push(value: ir.Value, factor: Factor, graph: ir.Graph, depth: int = 0) -> Pl
         if other is None:
             return f"{op_type} lacks an input"
         plan = pull(other, factor, reader)
-        return (
-            plan
-            if isinstance(plan, list) or op_type == "Mul"
-            else push(reader.outputs[0], factor, graph, depth + 1)
-        )
+        if isinstance(plan, list) or op_type == "Mul":
+            return plan
+        return _further(reader, factor, graph, depth)
     if op_type == "Div" and index == 0 and is_constant(reader.inputs[1]):
         return _constant(reader, 1, factor.inverse())
     return f"{value.name!r} is read by {op_type}, which is not linear in it"
+
+
+def _further(reader: ir.Node, factor: Factor, graph: ir.Graph, depth: int) -> Plan:
+    result = reader.outputs[0]
+    plan = push(result, factor, graph, depth + 1)
+    return plan if isinstance(plan, str) else [result, *plan]
 
 
 def _constant(node: ir.Node, index: int, factor: Factor) -> Plan:
