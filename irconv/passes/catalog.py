@@ -48,6 +48,7 @@ from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
 from irconv.passes.fusions.fuse_softmax import FuseSoftmax
 from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
+from irconv.passes.hoist_invariants import HoistInvariants
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -107,6 +108,7 @@ PASSES: tuple[type[Pass], ...] = (
     UnflattenMatmuls,
     MergeMatmuls,
     CancelTransposes,
+    HoistInvariants,
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,
