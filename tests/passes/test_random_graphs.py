@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from irconv.graph.serialize import save_model
 from irconv.passes.base import Pass
 from irconv.passes.cancel_transposes import CancelTransposes
+from irconv.passes.decompose.inline_branches import InlineBranches
+from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.drop_default_inputs import DropDefaultInputs
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -31,6 +33,7 @@ from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
+from irconv.passes.hoist_invariants import HoistInvariants
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.manager import PassManager
@@ -49,6 +52,7 @@ EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
     LiftConstants(), FoldLayouts(), MergeReshapes(), SinkReshapes(), MergeConcats(), MergeSlices(),
+    HoistInvariants(), InlineBranches(), UnrollLoops(most=1),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
@@ -69,7 +73,7 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
     "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
-    "bounded", "tied",
+    "bounded", "tied", "loop", "constant_branch",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -394,6 +398,35 @@ class Builder:
             bodies.append(ir.Graph([], [made], nodes=inside, name=f"{label}_{self.fresh()}"))
         chosen = self.node("If", [self.condition], then_branch=bodies[0], else_branch=bodies[1])
         self.add(self.node("Add", [chosen[0], outer])[0], dims)
+
+    def do_constant_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        computed, self.condition = self.condition, self.constant(np.array(number % 2 == 0), True)
+        self.do_branch(value, dims, number // 2)
+        self.condition = computed
+
+    def do_loop(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        trips = self.initializer(np.array(number % 3, np.int64))
+        step, going, state = (
+            ir.Value(name=self.fresh(), type=ir.TensorType(dtype), shape=ir.Shape(shape))
+            for dtype, shape in (
+                (ir.DataType.INT64, ()),
+                (ir.DataType.BOOL, ()),
+                (ir.DataType.FLOAT, dims),
+            )
+        )
+        inside: list[ir.Node] = []
+        on = self.node("Identity", [going], into=inside)[0]
+        on.type, on.shape = ir.TensorType(ir.DataType.BOOL), ir.Shape([])
+        half = self.node("Constant", [], into=inside, value=ir.Tensor(np.array(0.5, np.float32)))[0]
+        fixed = self.node("Mul", [value, half], into=inside)[0]
+        fixed = self.node(("Neg", "Tanh", "Relu")[number % 3], [fixed], into=inside)[0]
+        next_ = self.node(("Add", "Max", "Sub")[number % 3], [state, fixed], into=inside)[0]
+        next_.type, next_.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(dims)
+        body = ir.Graph(
+            [step, going, state], [on, next_], nodes=inside, name=f"body_{self.fresh()}"
+        )
+        given = self.condition if number % 5 == 0 else None
+        self.add(self.node("Loop", [trips, given, value], body=body)[0], dims)
 
     def model(self, outputs: int) -> ir.Model:
         leaves = [(value, dims) for value, dims in self.pool if not value.uses()]
