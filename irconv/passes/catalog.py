@@ -53,6 +53,7 @@ from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_casts import MergeCasts
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_matmuls import MergeMatmuls
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
@@ -101,6 +102,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     DropDefaultInputs,
     FoldShapes,
+    MergeCasts,
     MergeReshapes,
     SinkReshapes,
     MergeConcats,

@@ -38,6 +38,7 @@ from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.manager import PassManager
 from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_casts import MergeCasts
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_matmuls import MergeMatmuls
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
@@ -52,7 +53,7 @@ EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
     LiftConstants(), FoldLayouts(), MergeReshapes(), SinkReshapes(), MergeConcats(), MergeSlices(),
-    HoistInvariants(), InlineBranches(), UnrollLoops(most=1),
+    HoistInvariants(), MergeCasts(), InlineBranches(), UnrollLoops(most=1),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
@@ -73,7 +74,7 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
     "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
-    "bounded", "tied", "loop", "constant_branch",
+    "bounded", "tied", "loop", "constant_branch", "casts",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -398,6 +399,17 @@ class Builder:
             bodies.append(ir.Graph([], [made], nodes=inside, name=f"{label}_{self.fresh()}"))
         chosen = self.node("If", [self.condition], then_branch=bodies[0], else_branch=bodies[1])
         self.add(self.node("Add", [chosen[0], outer])[0], dims)
+
+    def do_casts(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        dtypes = (
+            (ir.DataType.DOUBLE, ir.DataType.FLOAT),
+            (ir.DataType.FLOAT16, ir.DataType.FLOAT),
+            (ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.FLOAT),
+            (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.FLOAT),
+        )[number % 4]
+        for dtype in dtypes:
+            value = self.node("Cast", [value], to=int(dtype))[0]
+        self.add(value, dims)
 
     def do_constant_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         computed, self.condition = self.condition, self.constant(np.array(number % 2 == 0), True)
