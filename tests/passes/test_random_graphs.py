@@ -74,7 +74,7 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
     "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
-    "bounded", "tied", "loop", "constant_branch", "casts",
+    "bounded", "tied", "loop", "constant_branch", "casts", "apart",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -399,6 +399,22 @@ class Builder:
             bodies.append(ir.Graph([], [made], nodes=inside, name=f"{label}_{self.fresh()}"))
         chosen = self.node("If", [self.condition], then_branch=bodies[0], else_branch=bodies[1])
         self.add(self.node("Add", [chosen[0], outer])[0], dims)
+
+    def do_apart(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        last = int(dims[-1])
+        other = self.node("Neg", [value])[0]
+        joined = self.node("Concat", [value, other], axis=-1)[0]
+        if number % 2:
+            first, second = self.node("Split", [joined], 2, axis=-1, num_outputs=2)
+        else:
+            start = number // 2 % 2
+            bounds = [
+                self.initializer(np.array([item])) for item in (last, 2 * last, start, last + start)
+            ]
+            axes = self.initializer(np.array([len(dims) - 1]))
+            first = self.node("Slice", [joined, *bounds[:2], axes])[0]
+            second = self.node("Slice", [joined, *bounds[2:], axes])[0]
+        self.add(self.node("Sub", [first, second])[0], dims)
 
     def do_casts(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         dtypes = (
