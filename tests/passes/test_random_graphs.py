@@ -425,7 +425,8 @@ class Builder:
         )[number % 4]
         for dtype in dtypes:
             value = self.node("Cast", [value], to=int(dtype))[0]
-        self.add(value, dims)
+        # ONNX Runtime merges casts itself and forgets bodies that read the last one.
+        self.add(self.node("Neg", [value])[0], dims)
 
     def do_constant_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         computed, self.condition = self.condition, self.constant(np.array(number % 2 == 0), True)
