@@ -55,13 +55,17 @@ def fresh_name(model: ir.Model | ir.Graph, base: str) -> str:
     return NameAllocator(model).fresh(base)
 
 
-def ambiguous_names(model: ir.Model) -> frozenset[str]:
-    """Return the value names that more than one graph of a scope defines.
+def ambiguous_names(model: ir.Model | ir.Graph) -> frozenset[str]:
+    """Return the value names that more than one graph defines.
 
     ONNX forbids a body to hide an outer name, but such models exist. A reference to such a
     value must not be moved into another graph, where its name may stand for something else.
+
+    Args:
+        model: The model, whose functions count too, or one top-level graph with the bodies
+            inside it.
     """
-    graphs = list(all_graphs(model))
+    graphs = list(_graphs(model))
     if len(graphs) == 1:
         return frozenset()
     seen: set[str] = set()

@@ -48,10 +48,12 @@ from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
 from irconv.passes.fusions.fuse_softmax import FuseSoftmax
 from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
+from irconv.passes.hoist_invariants import HoistInvariants
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_casts import MergeCasts
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_matmuls import MergeMatmuls
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
@@ -100,6 +102,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     DropDefaultInputs,
     FoldShapes,
+    MergeCasts,
     MergeReshapes,
     SinkReshapes,
     MergeConcats,
@@ -107,6 +110,7 @@ PASSES: tuple[type[Pass], ...] = (
     UnflattenMatmuls,
     MergeMatmuls,
     CancelTransposes,
+    HoistInvariants,
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,

@@ -10,12 +10,12 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
+from irconv.graph.renamed_tensor import renamed_tensor
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
 __all__ = ["LiftConstants"]
 
 _OLDEST_IR_VERSION = 4
-_SMALL_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,10 @@ def _lift(node: ir.Node, graph: ir.Graph, editor: Editor) -> None:
         name=name,
         type=ir.TensorType(tensor.dtype),
         shape=ir.Shape(tensor.shape.numpy()),
-        const_value=_own(tensor, name),
+        const_value=renamed_tensor(tensor, name),
     )
     value.doc_string = output.doc_string
     value.metadata_props.update(output.metadata_props)
     graph.register_initializer(value)
     editor.redirect(output, value)
     editor.remove(node)
-
-
-def _own(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
-    """Return a tensor of the same data that may bear a name; other nodes may share the old."""
-    if isinstance(tensor, ir.StringTensor):
-        return ir.StringTensor(list(tensor.string_data()), shape=tensor.shape, name=name)
-    if tensor.nbytes <= _SMALL_BYTES and tensor.dtype != ir.DataType.STRING:
-        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
-    shape = ir.Shape(tensor.shape.numpy())
-    return ir.LazyTensor(lambda: tensor, tensor.dtype, shape, name=name)

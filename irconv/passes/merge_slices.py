@@ -1,7 +1,8 @@
 """Merging of slices: a slice of a slice is one, and slices that tile an axis are a Split.
 
 Indices compose, so x[a][b] = x[a[b]] for ranges a and b of one axis, and slices of different axes
-commute (ONNX operator specifications of Slice and Split).
+commute. A part of a Concat that begins and ends where an operand does is that operand (ONNX
+operator specifications of Concat, Slice and Split).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.add_constant import add_constant
+from irconv.graph.concat_form import is_joined_along, operand_at
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
@@ -31,7 +33,8 @@ _OLDEST_OPSET = 13
 class MergeSlices(Pass):
     """Make one Slice of a slice of a slice, and one Split of slices that tile an axis.
 
-    Bounds are constant and sizes of the sliced axes known.
+    A Slice or Split that takes apart what a Concat put together vanishes. Bounds are constant and
+    sizes of the sliced axes known.
 
     Before::
 
@@ -77,30 +80,69 @@ class _Merger:
         self._names = NameAllocator(model)
 
     def chains(self, graph: ir.Graph, scope: Scope) -> None:
-        """Merge slices of slices."""
+        """Merge slices of slices, and slices and splits of what is put together."""
         for node in tuple(graph):
-            if node.op_type != "Slice" or node.domain != "":
+            if node.domain != "" or node.op_type not in ("Slice", "Split"):
                 continue
-            outer = part_of(node.outputs[0])
-            between = None if outer is None else outer.source
-            before = None if between is None else between.producer()
-            inner = None if before is None or before.op_type != "Slice" else part_of(between)
-            if outer is None or between is None or before is None or inner is None:
+            if self._take_apart(node):
                 continue
-            if is_constant(inner.source) or before.graph is not graph:
-                continue
-            if between.is_graph_output() or len(between.uses()) != 1:
-                reason = f"{between.name!r} has other readers"
-                self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-                continue
-            ranges = dict(inner.ranges)
-            for axis, taken in outer.ranges.items():
-                cut = slice(taken.start, _stop(taken), taken.step)
-                ranges[axis] = ranges[axis][cut] if axis in ranges else taken
-            if not all(map(len, ranges.values())):
-                continue
-            self._slice(node, before, inner.source, ranges, scope)
-            self.count += 1
+            if node.op_type == "Slice" and self._chain(node, graph, scope):
+                self.count += 1
+                self._take_apart(node)
+        self._editor.finish()
+
+    def _take_apart(self, node: ir.Node) -> bool:
+        """Let readers of parts of a Concat read its operands; return whether they do."""
+        parts = [part_of(value) for value in node.outputs]
+        single = None if parts[0] is None else parts[0].single()
+        source = None if parts[0] is None else parts[0].source
+        if single is None or source is None or not is_joined_along(source, single[0]):
+            return False
+        pairs: list[tuple[ir.Value, ir.Value]] = []
+        reason = ""
+        for value, part in zip(node.outputs, parts, strict=True):
+            cut = None if part is None else part.single()
+            operand = None if cut is None else operand_at(source, *cut)
+            if operand is None:
+                reason = f"{value.name!r} is no operand of the Concat {source.name!r}"
+            elif any(operand is other for _, other in pairs) and value.is_graph_output():
+                reason = f"{operand.name!r} is put in twice, and {value.name!r} is a graph output"
+            else:
+                reason = self._editor.blocker(value, operand)
+            if operand is None or reason:
+                break
+            pairs.append((value, operand))
+        if reason:
+            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+            return False
+        for value, operand in pairs:
+            self._editor.redirect(value, operand)
+        self._editor.remove(node)
+        self.count += 1
+        return True
+
+    def _chain(self, node: ir.Node, graph: ir.Graph, scope: Scope) -> bool:
+        """Make a slice of a slice one; return whether it is done."""
+        outer = part_of(node.outputs[0])
+        between = None if outer is None else outer.source
+        before = None if between is None else between.producer()
+        inner = None if before is None or before.op_type != "Slice" else part_of(between)
+        if outer is None or between is None or before is None or inner is None:
+            return False
+        if is_constant(inner.source) or before.graph is not graph:
+            return False
+        if between.is_graph_output() or len(between.uses()) != 1:
+            reason = f"{between.name!r} has other readers"
+            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+            return False
+        ranges = dict(inner.ranges)
+        for axis, taken in outer.ranges.items():
+            cut = slice(taken.start, _stop(taken), taken.step)
+            ranges[axis] = ranges[axis][cut] if axis in ranges else taken
+        if not all(map(len, ranges.values())):
+            return False
+        self._slice(node, before, inner.source, ranges, scope)
+        return True
 
     def _slice(
         self,

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from irconv.graph.serialize import save_model
 from irconv.passes.base import Pass
 from irconv.passes.cancel_transposes import CancelTransposes
+from irconv.passes.decompose.inline_branches import InlineBranches
+from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.drop_default_inputs import DropDefaultInputs
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -31,10 +33,12 @@ from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
+from irconv.passes.hoist_invariants import HoistInvariants
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.manager import PassManager
 from irconv.passes.merge_arithmetic import MergeArithmetic
+from irconv.passes.merge_casts import MergeCasts
 from irconv.passes.merge_concats import MergeConcats
 from irconv.passes.merge_matmuls import MergeMatmuls
 from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
@@ -49,6 +53,7 @@ EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
     LiftConstants(), FoldLayouts(), MergeReshapes(), SinkReshapes(), MergeConcats(), MergeSlices(),
+    HoistInvariants(), MergeCasts(), InlineBranches(), UnrollLoops(most=1),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
@@ -69,7 +74,7 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
     "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
-    "bounded", "tied",
+    "bounded", "tied", "loop", "constant_branch", "casts", "apart",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -394,6 +399,63 @@ class Builder:
             bodies.append(ir.Graph([], [made], nodes=inside, name=f"{label}_{self.fresh()}"))
         chosen = self.node("If", [self.condition], then_branch=bodies[0], else_branch=bodies[1])
         self.add(self.node("Add", [chosen[0], outer])[0], dims)
+
+    def do_apart(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        last = int(dims[-1])
+        other = self.node("Neg", [value])[0]
+        joined = self.node("Concat", [value, other], axis=-1)[0]
+        if number % 2:
+            first, second = self.node("Split", [joined], 2, axis=-1, num_outputs=2)
+        else:
+            start = number // 2 % 2
+            bounds = [
+                self.initializer(np.array([item])) for item in (last, 2 * last, start, last + start)
+            ]
+            axes = self.initializer(np.array([len(dims) - 1]))
+            first = self.node("Slice", [joined, *bounds[:2], axes])[0]
+            second = self.node("Slice", [joined, *bounds[2:], axes])[0]
+        self.add(self.node("Sub", [first, second])[0], dims)
+
+    def do_casts(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        dtypes = (
+            (ir.DataType.DOUBLE, ir.DataType.FLOAT),
+            (ir.DataType.FLOAT16, ir.DataType.FLOAT),
+            (ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.FLOAT),
+            (ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.FLOAT),
+        )[number % 4]
+        for dtype in dtypes:
+            value = self.node("Cast", [value], to=int(dtype))[0]
+        # ONNX Runtime merges casts itself and forgets bodies that read the last one.
+        self.add(self.node("Neg", [value])[0], dims)
+
+    def do_constant_branch(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        computed, self.condition = self.condition, self.constant(np.array(number % 2 == 0), True)
+        self.do_branch(value, dims, number // 2)
+        self.condition = computed
+
+    def do_loop(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        trips = self.initializer(np.array(number % 3, np.int64))
+        step, going, state = (
+            ir.Value(name=self.fresh(), type=ir.TensorType(dtype), shape=ir.Shape(shape))
+            for dtype, shape in (
+                (ir.DataType.INT64, ()),
+                (ir.DataType.BOOL, ()),
+                (ir.DataType.FLOAT, dims),
+            )
+        )
+        inside: list[ir.Node] = []
+        on = self.node("Identity", [going], into=inside)[0]
+        on.type, on.shape = ir.TensorType(ir.DataType.BOOL), ir.Shape([])
+        half = self.node("Constant", [], into=inside, value=ir.Tensor(np.array(0.5, np.float32)))[0]
+        fixed = self.node("Mul", [value, half], into=inside)[0]
+        fixed = self.node(("Neg", "Tanh", "Relu")[number % 3], [fixed], into=inside)[0]
+        next_ = self.node(("Add", "Max", "Sub")[number % 3], [state, fixed], into=inside)[0]
+        next_.type, next_.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(dims)
+        body = ir.Graph(
+            [step, going, state], [on, next_], nodes=inside, name=f"body_{self.fresh()}"
+        )
+        given = self.condition if number % 5 == 0 else None
+        self.add(self.node("Loop", [trips, given, value], body=body)[0], dims)
 
     def model(self, outputs: int) -> ir.Model:
         leaves = [(value, dims) for value, dims in self.pool if not value.uses()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,9 +45,9 @@ def replace_nodes(
     refusals: list[Refusal] = []
     for scope in scopes(model):
         version = scope.opsets.get("", 1)
-        for node in _inner_first(scope.graph):
-            rule = rules.get(node.op_type)
-            if node.domain != "" or node.graph is None or rule is None or not wanted(node):
+        for node in _inner_first(scope.graph, rules):
+            rule = rules[node.op_type]
+            if node.domain != "" or node.graph is None or not wanted(node):
                 continue
             op_type, name = node.op_type, node.name or ""
             try:
@@ -59,9 +59,9 @@ def replace_nodes(
     return PassResult(bool(replaced), {"replaced": dict(sorted(replaced.items()))}, tuple(refusals))
 
 
-def _inner_first(graph: ir.Graph) -> list[ir.Node]:
-    """Return all nodes, one with bodies behind those inside its bodies."""
-    nodes = list(graph.all_nodes())
+def _inner_first(graph: ir.Graph, op_types: Container[str]) -> list[ir.Node]:
+    """Return the nodes of some operators, one with bodies behind those inside its bodies."""
+    nodes = [node for node in graph.all_nodes() if node.op_type in op_types]
     holders = [node for node in nodes if any(True for _ in subgraphs_of(node))]
     held = set(holders)
     return [*(node for node in nodes if node not in held), *reversed(holders)]

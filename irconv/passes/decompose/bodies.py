@@ -7,9 +7,35 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from irconv.graph.scopes import nested_nodes
-from irconv.passes.decompose.block import Block
+from irconv.passes.decompose.block import Block, Keep
+from irconv.passes.decompose.site import Site
 
-__all__ = ["add_body"]
+__all__ = ["add_body", "read_body"]
+
+
+def read_body(site: Site, name: str, inputs: int, outputs: int) -> ir.Graph:
+    """Return a body of the node; keeps the node where the body is none that can be copied.
+
+    Args:
+        site: The node.
+        name: Name of the attribute.
+        inputs: How many inputs the body has to have.
+        outputs: How many outputs it has to have at least.
+    """
+    body = site.optional(name)
+    if not isinstance(body, ir.Graph):
+        raise Keep(f"it has no graph as its attribute {name!r}")
+    if len(body.inputs) != inputs or len(body.outputs) < outputs:
+        raise Keep(
+            f"its {name} takes {len(body.inputs)} inputs and puts out {len(body.outputs)},"
+            f" but {inputs} and {outputs} are due"
+        )
+    for value in body.outputs:
+        if value.graph is not body or not (
+            value.producer() or value.is_graph_input() or value.is_initializer()
+        ):
+            raise Keep(f"its {name} puts out {value.name!r}, which it does not compute")
+    return body
 
 
 def add_body(block: Block, body: ir.Graph, arguments: Sequence[ir.Value]) -> list[ir.Value]:

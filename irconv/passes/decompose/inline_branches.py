@@ -12,7 +12,7 @@ from irconv.graph.constants import constant_tensor
 from irconv.passes.base import Effect
 from irconv.passes.decompose.base import Decomposition, Rule
 from irconv.passes.decompose.block import Keep
-from irconv.passes.decompose.bodies import add_body
+from irconv.passes.decompose.bodies import add_body, read_body
 from irconv.passes.decompose.site import Site
 
 __all__ = ["InlineBranches"]
@@ -23,9 +23,10 @@ def _taken(site: Site) -> Sequence[ir.Value]:
     condition = constant_tensor(site.input(0))
     if condition is None:
         raise Keep("its condition is computed, not constant")
+    if condition.dtype != ir.DataType.BOOL or condition.size != 1:
+        raise Keep(f"its condition {site.input(0).name!r} is not one bool")
     taken = "then_branch" if bool(condition.numpy().all()) else "else_branch"
-    body: ir.Graph = site.optional(taken)
-    return add_body(site, body, [])
+    return add_body(site, read_body(site, taken, 0, len(site.node.outputs)), [])
 
 
 @dataclass(frozen=True)

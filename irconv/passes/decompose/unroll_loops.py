@@ -13,7 +13,7 @@ from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.passes.base import Effect, PassContext, PassResult
 from irconv.passes.decompose.base import Decomposition, Rule, replace_nodes
 from irconv.passes.decompose.block import Keep
-from irconv.passes.decompose.bodies import add_body
+from irconv.passes.decompose.bodies import add_body, read_body
 from irconv.passes.decompose.site import Site
 
 __all__ = ["UnrollLoops"]
@@ -23,17 +23,20 @@ _MOST_NODES = 20_000
 
 def _unrolled(site: Site, most: int) -> Sequence[ir.Value]:
     """ONNX Loop (since 1, as of 19) with a constant trip count and no condition of its own."""
-    body: ir.Graph = site.optional("body")
+    carried = max(len(site.node.inputs) - 2, 0)
+    outputs = 1 + max(carried, len(site.node.outputs))
+    body = read_body(site, "body", 2 + carried, outputs)
     trips = None if site.maybe(0) is None else constant_ints(site.input(0))
     if trips is None:
         raise Keep("its number of steps is computed, not constant")
+    if len(trips) != 1:
+        raise Keep(f"its number of steps {site.input(0).name!r} is not one number")
     if trips[0] > most or trips[0] * len(body) > _MOST_NODES:
         raise Keep(f"it has {trips[0]} steps, more than are unrolled")
     if not (site.maybe(1) is None or _is_true(site.maybe(1))):
         raise Keep("its condition is computed, not constant")
     if not _goes_on(body):
         raise Keep("its body computes whether it goes on")
-    carried = len(site.node.inputs) - 2
     state = [site.input(2 + index) for index in range(carried)]
     collected: list[list[ir.Value]] = [[] for _ in body.outputs[1 + carried :]]
     if collected and trips[0] <= 0:
@@ -45,12 +48,16 @@ def _unrolled(site: Site, most: int) -> Sequence[ir.Value]:
         state = results[1 : 1 + carried]
         for parts, value in zip(collected, results[1 + carried :], strict=True):
             parts.append(site.op("Unsqueeze", value, [0]))
-    return [*state, *(site.op("Concat", *parts, axis=0) for parts in collected)]
+    return [*state, *(_joined(site, parts) for parts in collected)]
+
+
+def _joined(site: Site, parts: list[ir.Value]) -> ir.Value:
+    return parts[0] if len(parts) == 1 else site.op("Concat", *parts, axis=0)
 
 
 def _is_true(value: ir.Value | None) -> bool:
     tensor = constant_tensor(value)
-    return tensor is not None and bool(np.all(tensor.numpy()))
+    return tensor is not None and tensor.size == 1 and bool(np.all(tensor.numpy()))
 
 
 def _goes_on(body: ir.Graph) -> bool:
