@@ -34,43 +34,54 @@ class FuseGru(Fusion):
 
         < ir_version: 10, opset_import: ["" : 20] >
         g (float[2, N, 1] x, float[N, 1] h) => (float[N, 1] y)
-        <float[1, 3] w = {1.0, 2.0, 3.0}, float[1, 3] r = {0.5, 0.25, 0.125},
-         int64[3] ones = {1, 1, 1}, int64 first = {0}, int64 second = {1}> {
+        <float[1, 1] w = {1.0}, float[1, 1] v = {2.0}, float[1, 1] u = {3.0},
+         float[1, 1] r = {0.5}, float[1, 1] q = {0.25}, float[1, 1] p = {0.125},
+         float[1] b = {0.75}, float one = {1.0}, int64 first = {0}, int64 second = {1}> {
             x0 = Gather (x, first)
-            u0 = MatMul (x0, w)
-            xr0, xz0, xn0 = Split <axis = 1> (u0, ones)
-            v0 = MatMul (h, r)
-            hr0, hz0, hn0 = Split <axis = 1> (v0, ones)
-            sr0 = Add (xr0, hr0)
-            r0 = Sigmoid (sr0)
-            sz0 = Add (xz0, hz0)
+            xz0 = Gemm (x0, w)
+            sz0 = Gemm (h, r, xz0)
             z0 = Sigmoid (sz0)
-            p0 = Mul (hn0, r0)
-            sn0 = Add (xn0, p0)
+            xr0 = Gemm (x0, v)
+            sr0 = Gemm (h, q, xr0)
+            r0 = Sigmoid (sr0)
+            kept0 = Mul (r0, h)
+            xn0 = Gemm (x0, u, b)
+            sn0 = Gemm (kept0, p, xn0)
             n0 = Tanh (sn0)
-            d0 = Sub (h, n0)
-            m0 = Mul (d0, z0)
-            h0 = Add (m0, n0)
+            rest0 = Sub (one, z0)
+            new0 = Mul (rest0, n0)
+            old0 = Mul (z0, h)
+            h0 = Add (new0, old0)
             x1 = Gather (x, second)
-            u1 = MatMul (x1, w)
-            xr1, xz1, xn1 = Split <axis = 1> (u1, ones)
-            v1 = MatMul (h0, r)
-            hr1, hz1, hn1 = Split <axis = 1> (v1, ones)
-            sr1 = Add (xr1, hr1)
-            r1 = Sigmoid (sr1)
-            sz1 = Add (xz1, hz1)
+            xz1 = Gemm (x1, w)
+            sz1 = Gemm (h0, r, xz1)
             z1 = Sigmoid (sz1)
-            p1 = Mul (hn1, r1)
-            sn1 = Add (xn1, p1)
+            xr1 = Gemm (x1, v)
+            sr1 = Gemm (h0, q, xr1)
+            r1 = Sigmoid (sr1)
+            kept1 = Mul (r1, h0)
+            xn1 = Gemm (x1, u, b)
+            sn1 = Gemm (kept1, p, xn1)
             n1 = Tanh (sn1)
-            d1 = Sub (h0, n1)
-            m1 = Mul (d1, z1)
-            y = Add (m1, n1)
+            rest1 = Sub (one, z1)
+            new1 = Mul (rest1, n1)
+            old1 = Mul (z1, h0)
+            y = Add (new1, old1)
         }
 
     After::
 
-        AFTER
+        < ir_version: 10, opset_import: ["" : 20] >
+        g (float[2, N, 1] x, float[N, 1] h) => (float[N, 1] y)
+        <float[1, 3, 1] y_constant = {1.0, 2.0, 3.0},
+         float[1, 3, 1] y_constant_1 = {0.5, 0.25, 0.125},
+         float[1, 6] y_constant_2 = {0.0, 0.0, 0.75, 0.0, 0.0, 0.0},
+         int64[1] y_constant_3 = {0}, int64[1] y_constant_4 = {0}> {
+            y_Unsqueeze = Unsqueeze (h, y_constant_3)
+            "", y_GRU = GRU <hidden_size = 1>
+                (x, y_constant, y_constant_1, y_constant_2, "", y_Unsqueeze)
+            y = Squeeze (y_GRU, y_constant_4)
+        }
 
     Hidden states that are stacked again are Y as a whole; others are taken out of it. A first step
     of which constants folded away the state is one of the steps; one that is another is left.

@@ -34,11 +34,11 @@ class FuseLstm(Fusion):
         < ir_version: 10, opset_import: ["" : 20] >
         g (float[2, N, 1] x, float[N, 1] h, float[N, 1] c) => (float[N, 1] y, float[N, 1] z)
         <float[1, 4] w = {1.0, 2.0, 3.0, 4.0}, float[1, 4] r = {0.5, 0.25, 0.125, 1.0},
-         int64[4] ones = {1, 1, 1, 1}, int64 first = {0}, int64 second = {1}> {
+         int64[4] ones = {1, 1, 1, 1}, int64 first = {0}, int64 second = {1},
+         float[N, 4] s0, float[N, 4] s1> {
             x0 = Gather (x, first)
-            u0 = MatMul (x0, w)
-            v0 = MatMul (h, r)
-            s0 = Add (u0, v0)
+            u0 = Gemm (x0, w)
+            s0 = Gemm (h, r, u0)
             i0, f0, g0, o0 = Split <axis = 1> (s0, ones)
             si0 = Sigmoid (i0)
             sf0 = Sigmoid (f0)
@@ -50,9 +50,8 @@ class FuseLstm(Fusion):
             t0 = Tanh (c0)
             h0 = Mul (so0, t0)
             x1 = Gather (x, second)
-            u1 = MatMul (x1, w)
-            v1 = MatMul (h0, r)
-            s1 = Add (u1, v1)
+            u1 = Gemm (x1, w)
+            s1 = Gemm (h0, r, u1)
             i1, f1, g1, o1 = Split <axis = 1> (s1, ones)
             si1 = Sigmoid (i1)
             sf1 = Sigmoid (f1)
@@ -67,7 +66,19 @@ class FuseLstm(Fusion):
 
     After::
 
-        AFTER
+        < ir_version: 10, opset_import: ["" : 20] >
+        g (float[2, N, 1] x, float[N, 1] h, float[N, 1] c) => (float[N, 1] y, float[N, 1] z)
+        <float[1, 4, 1] y_constant = {1.0, 4.0, 2.0, 3.0},
+         float[1, 4, 1] y_constant_1 = {0.5, 1.0, 0.25, 0.125},
+         int64[1] y_constant_2 = {0}, int64[1] y_constant_3 = {0},
+         int64[1] y_constant_4 = {0}, int64[1] y_constant_5 = {0}> {
+            y_Unsqueeze = Unsqueeze (h, y_constant_2)
+            y_Unsqueeze_1 = Unsqueeze (c, y_constant_3)
+            "", y_LSTM, y_LSTM_1 = LSTM <hidden_size = 1>
+                (x, y_constant, y_constant_1, "", "", y_Unsqueeze, y_Unsqueeze_1)
+            y = Squeeze (y_LSTM, y_constant_4)
+            z = Squeeze (y_LSTM_1, y_constant_5)
+        }
 
     Hidden states that are stacked again are Y as a whole; others are taken out of it. A first step
     of which constants folded away the state is one of the steps; one that is another is left.

@@ -163,9 +163,7 @@ def _deeper(look: _Look) -> Iterator[_Look]:
     if part is not None:
         source, columns = part
         if look.columns is not None:
-            columns = range(
-                columns.start + look.columns.start, columns.start + look.columns.stop
-            )
+            columns = range(columns.start + look.columns.start, columns.start + look.columns.stop)
         yield _Look(source, columns, look.axis, look.index)
         return
     moment = moment_of(value) if look.axis is None else None
@@ -225,9 +223,7 @@ def _operands(look: _Look, height: int) -> list[tuple[Moment, range]]:
     return [(moment_of(value) or Moment(value, value=value), range(height))]
 
 
-def _beside(
-    parts: Sequence[ir.Value | None], widths: Sequence[int]
-) -> list[tuple[Moment, range]]:
+def _beside(parts: Sequence[ir.Value | None], widths: Sequence[int]) -> list[tuple[Moment, range]]:
     found, start = [], 0
     for part, width in zip(parts, widths, strict=True):
         assert part is not None

@@ -104,5 +104,8 @@ def sum_of(gate: ir.Value, spared: int = 0) -> Affine:
         raise Keep(f"the gate {gate.name!r} is no sum of products by constant weights")
     if len(found.others) > spared:
         name = found.others[0].name
-        raise Keep(f"the gate {gate.name!r} adds {name!r}, no product by constant weights")
+        raise Keep(
+            f"in the gate {gate.name!r}, {name!r} is not known to be a product by constant "
+            "weights, or columns of one"
+        )
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
@@ -165,8 +164,7 @@ def _same(sums: Sums, last: Sums, hidden: ir.Value | None, data: Moment) -> Mome
         raise Keep("a step has its reset gate elsewhere")
     final = _final_state(last, data)
     same = _alike(sums.weights(rest[0]), last.weights(data)) and (
-        state is None
-        or _alike(sums.recurrent_weights(state), last.recurrent_weights(final))
+        state is None or _alike(sums.recurrent_weights(state), last.recurrent_weights(final))
     )
     if not same:
         raise Keep("a step has other weights than the last")
@@ -188,7 +186,7 @@ def _alike(first: Sequence[Sequence[Piece]], second: Sequence[Sequence[Piece]]) 
 
 
 def _equal(first: Affine, second: Affine) -> bool:
-    return bool(np.array_equal(*np.broadcast_arrays(first.bias, second.bias)))
+    return bool((first.bias == second.bias).all())
 
 
 def is_zero(value: ir.Value) -> bool:

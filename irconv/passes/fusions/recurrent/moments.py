@@ -60,9 +60,7 @@ def moment_of(value: ir.Value) -> Moment | None:
     return found if _reshapes(source, value) else None
 
 
-def _gathered(
-    node: ir.Node, source: ir.Value, value: ir.Value, *, scalar: bool
-) -> Moment | None:
+def _gathered(node: ir.Node, source: ir.Value, value: ir.Value, *, scalar: bool) -> Moment | None:
     indices = constant_tensor(operand(node, 1))
     if indices is None or indices.size != 1 or rank(source) != 3:
         return None

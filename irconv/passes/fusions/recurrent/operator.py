@@ -124,7 +124,7 @@ def _weight(gates: Sequence[Sequence[Piece]], dtype: ir.DataType) -> ir.LazyTens
     rows = sum(len(gate[0].columns) for gate in gates)
     shape = ir.Shape([1, rows, len(gates[0][0].rows)])
 
-    def load() -> ir.Tensor:
+    def load() -> ir.TensorProtocol:
         parts = [sum(piece.array() for piece in gate) for gate in gates]
         return ir.Tensor(np.concatenate(parts)[None], dtype=dtype)
 

@@ -41,7 +41,13 @@ def _stack(node: ir.Node, place: Mapping[ir.Value, int], sequence: Made) -> Made
     for part in node.inputs:
         apart = made_by(part, "Unsqueeze")
         value = None if apart is None else operand(apart, 0)
-        if apart is None or value not in place or _axis(apart) != axis or rank(value) != 2:
+        if (
+            apart is None
+            or value is None
+            or value not in place
+            or _axis(apart) != axis
+            or rank(value) != 2
+        ):
             return None
         places.append(place[value])
     item = sequence
