@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
-from irconv.graph.slice_form import part_of
+from irconv.graph.slice_form import Part, part_of
 from irconv.passes.fusions.pattern import dims_of, int_attribute, made_by, operand, rank
 
 __all__ = ["Moment", "columns_of", "moment_of"]
@@ -47,7 +47,7 @@ def moment_of(value: ir.Value) -> Moment | None:
     part = part_of(source)
     found = None
     if part is not None:
-        cut = part.single()
+        cut = _cut(part)
         if cut is not None and len(cut[1]) == 1:
             found = Moment(part.source, cut[0], cut[1][0], value)
     elif (gather := made_by(source, "Gather")) is not None:
@@ -90,7 +90,18 @@ def _reshapes(source: ir.Value, target_value: ir.Value) -> bool:
 def columns_of(value: ir.Value) -> tuple[ir.Value, range] | None:
     """Return of which matrix or sequence ``value`` is which columns; None if of none."""
     part = part_of(value)
-    cut = None if part is None else part.single()
+    cut = None if part is None else _cut(part)
     if part is None or cut is None or cut[0] != (rank(part.source) or 0) - 1:
         return None
     return (part.source, cut[1]) if cut[1].step == 1 else None
+
+
+def _cut(part: Part) -> tuple[int, range] | None:
+    """Return the axis and its indices where one axis is cut, and the others are whole."""
+    dims = dims_of(part.source) or ()
+    cuts = [(axis, kept) for axis, kept in part.ranges.items() if kept != _whole(dims[axis])]
+    return cuts[0] if len(cuts) == 1 else None
+
+
+def _whole(size: int | ir.SymbolicDim) -> range | None:
+    return range(size) if isinstance(size, int) else None

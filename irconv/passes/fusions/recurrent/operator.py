@@ -155,14 +155,14 @@ def _derived(
     found = {} if len(place) < len(cells) else stacked(place, sequence)
     ends = dict.fromkeys((*found, last.hidden, last.state))
     inside = set(region(replace(outline, outputs=[*ends])))
-    for cell in cells:
-        value = cell.hidden
-        outer = _read(value, inside)
-        if cell is last and (outer or not found):
-            found[value] = _squeezed(Output(1), 0, opset)
-        elif outer:
-            index = np.array(place[value], np.int64)
-            found[value] = Made("Gather", [sequence, index], {"axis": 0})
+    for cell in cells[:-1]:
+        if _read(cell.hidden, inside):
+            found[cell.hidden] = _taken(sequence, place[cell.hidden])
+    if any(cell.hidden in found for cell in cells):
+        if _read(last.hidden, inside):
+            found[last.hidden] = _taken(sequence, place[last.hidden])
+    elif not found or _read(last.hidden, inside):
+        found[last.hidden] = _squeezed(Output(1), 0, opset)
     if last.state is not last.hidden and _read(last.state, inside):
         found[last.state] = _squeezed(Output(2), 0, opset)
     return found
@@ -171,6 +171,10 @@ def _derived(
 def _read(value: ir.Value, inside: set[ir.Node]) -> bool:
     """Return whether something outside of the region reads a value."""
     return value.is_graph_output() or any(user not in inside for user, _ in value.uses())
+
+
+def _taken(sequence: Made, position: int) -> Made:
+    return Made("Gather", [sequence, np.array(position, np.int64)], {"axis": 0})
 
 
 def _squeezed(item: Item, axis: int, opset: int) -> Made:
