@@ -45,7 +45,10 @@ _REWRITES = (
     "lift-constants",
     "eliminate-identity",
     "fold-constants{rounding=true}",
+    "inline-branches",
+    "unroll-loops{most=1}",
     "eliminate-no-op{signed_zeros=false}",
+    "merge-casts",
     "fold-layouts",
     "fold-shapes",
     "drop-default-inputs",
@@ -61,6 +64,7 @@ _REWRITES = (
     "fuse-conv-batchnorm",
     "fold-scales",
     "fold-biases",
+    "hoist-invariants",
 )
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
@@ -71,6 +75,8 @@ _FUSIONS: tuple[str, ...] = (
     "fuse-rms-normalization",
     "fuse-rotary-embedding",
     "fuse-attention",
+    "fuse-lstm",
+    "fuse-gru",
     "fuse-gelu",
     "fuse-softplus",
     "fuse-mish",
