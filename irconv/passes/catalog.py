@@ -21,6 +21,7 @@ from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.drop_default_inputs import DropDefaultInputs
+from irconv.passes.drop_expands import DropExpands
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
@@ -102,6 +103,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     DropDefaultInputs,
     FoldShapes,
+    DropExpands,
     MergeCasts,
     MergeReshapes,
     SinkReshapes,
