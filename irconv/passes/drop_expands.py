@@ -70,7 +70,8 @@ class DropExpands(Pass):
         for graph in all_graphs(model):
             for node in tuple(graph):
                 if node.op_type in _BROADCAST and node.domain == "" and len(node.inputs) > 1:
-                    dropper.drop(node)
+                    if node.op_identifier() not in model.functions:
+                        dropper.drop(node)
         made = dropper.sites.made
         return PassResult(bool(made), {"dropped": len(made)}, tuple(dropper.refusals), made)
 
