@@ -69,9 +69,10 @@ class DropExpands(Pass):
         dropper = _Dropper(Sizes(model), Sites(context))
         for graph in all_graphs(model):
             for node in tuple(graph):
-                if node.op_type in _BROADCAST and node.domain == "" and len(node.inputs) > 1:
-                    if node.op_identifier() not in model.functions:
-                        dropper.drop(node)
+                if node.op_type not in _BROADCAST or node.op_identifier() in model.functions:
+                    continue
+                if node.domain == "" and len(node.inputs) > 1:
+                    dropper.drop(node)
         made = dropper.sites.made
         return PassResult(bool(made), {"dropped": len(made)}, tuple(dropper.refusals), made)
 
