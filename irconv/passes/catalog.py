@@ -34,6 +34,7 @@ from irconv.passes.fold_layouts import FoldLayouts
 from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
+from irconv.passes.fuse_batchnorm_conv import FuseBatchnormConv
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fusions.fuse_attention import FuseAttention
@@ -116,6 +117,7 @@ PASSES: tuple[type[Pass], ...] = (
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,
+    FuseBatchnormConv,
     FoldScales,
     FoldBiases,
     MergeParallelMatmuls,

@@ -32,6 +32,7 @@ from irconv.passes.fold_layouts import FoldLayouts
 from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
+from irconv.passes.fuse_batchnorm_conv import FuseBatchnormConv
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.hoist_invariants import HoistInvariants
@@ -57,7 +58,7 @@ EXACT: tuple[Pass, ...] = (
     HoistInvariants(), DropExpands(), MergeCasts(), InlineBranches(), UnrollLoops(most=1),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
-    FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
+    FoldConstants(rounding=True), FuseConvBatchnorm(), FuseBatchnormConv(), CancelTransposes(),
     EliminateNoOp(signed_zeros=False), DropDefaultInputs(), UnflattenMatmuls(), FoldPadding(),
     MergeArithmetic(), FoldScales(), FoldBiases(), MergeMatmuls(), MergeParallelMatmuls(),
     FuseGemm(),
@@ -258,14 +259,17 @@ class Builder:
         size = math.prod(int(dim) for dim in dims[1:])
         image = self.node("Reshape", [value, self.initializer(np.array([-1, 2, 1, size // 2]))])[0]
         weight = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1) / 4 - 0.5
-        convolved = self.node("Conv", [image, self.initializer(weight)])[0]
         scale, bias, mean, variance = (
             self.initializer(np.array(pair, np.float32))
             for pair in ((1, 2), (0, 0.5), (0.25, 0), (1, 4))
         )
-        inputs = [convolved, scale, bias, mean, variance]
-        normal = self.node("BatchNormalization", inputs, epsilon=0.0)[0]
-        self.add(self.node("Flatten", [normal])[0], ("N", size))
+        result, parameters = image, [scale, bias, mean, variance]
+        for op in ("Conv", "BatchNormalization") if number % 3 else ("BatchNormalization", "Conv"):
+            if op == "Conv":
+                result = self.node(op, [result, self.initializer(weight)])[0]
+            else:
+                result = self.node(op, [result, *parameters], epsilon=0.0)[0]
+        self.add(self.node("Flatten", [result])[0], ("N", size))
 
     def do_roll(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         axis = -1 if number % 3 == 0 else len(dims) - 1
