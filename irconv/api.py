@@ -134,8 +134,9 @@ def optimize(
     """
     ranges = parse_shapes(shapes)
     registry = load_registry()
-    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges)
     backend, added = choose_target(registry, target, level, passes)
+    backends = [] if backend is None else [backend]
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backends)
     return optimize_model(
         Path(model),
         Path(output),

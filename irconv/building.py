@@ -99,6 +99,7 @@ class Build:
         *,
         runs: bool = True,
         observers: Sequence[Observer] = (),
+        backends: Sequence[Backend] = (),
     ) -> None:
         self.source = source
         self.options = options
@@ -118,6 +119,7 @@ class Build:
         self.pipeline: list[Pass] = []
         self._stack = stack
         self._observers = tuple(observers)
+        self._backends = tuple(backends)
         self._tolerances: dict[Precision, dict[str, Tolerance]] = {}
 
     @contextlib.contextmanager
@@ -149,6 +151,7 @@ class Build:
             options.quantize,
             options.prune,
             self.shapes,
+            self._backends,
         )
         with self.timed("frontend", f"reading {self.source}"):
             self.imported = self._stack.enter_context(

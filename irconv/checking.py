@@ -78,7 +78,7 @@ def check_model(
     backends = [registry.build_backend(name) for name in names]
     shapes = parse_shapes(options.shapes)
     pipeline = resolve_pipeline(
-        registry, options.level, options.passes, options.quantize, options.prune, shapes
+        registry, options.level, options.passes, options.quantize, options.prune, shapes, backends
     )
     with import_model(source, options, registry) as imported:
         manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")

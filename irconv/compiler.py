@@ -60,7 +60,7 @@ def compile_model(
     _check_measure(options, output)
     backends, skipped = _choose_backends(registry, options)
     with contextlib.ExitStack() as stack:
-        build = _Compilation(source, output, options, registry, progress, stack)
+        build = _Compilation(source, output, options, registry, progress, stack, backends)
         build.load()
         build.take_goldens()
         build.optimize()
@@ -148,8 +148,10 @@ class _Compilation(Build):
         registry: Registry,
         progress: Progress,
         stack: contextlib.ExitStack,
+        backends: Sequence[Backend],
     ) -> None:
-        super().__init__(source, options, registry, progress, stack, runs=output is not None)
+        runs = output is not None
+        super().__init__(source, options, registry, progress, stack, runs=runs, backends=backends)
         self.output = output
         self.worker_peak = 0
 

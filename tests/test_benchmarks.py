@@ -96,3 +96,32 @@ def test_the_published_frontends():
     assert forms == FORMS
     page = FRONTENDS.with_suffix(".md").read_text()
     assert all(f"| {record['model']} | {record['form']} | " in page for record in sources.values())
+
+
+@pytest.mark.slow
+def test_optimizers_are_measured_and_a_wrong_result_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from optimizing.tables import faults, problem
+
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            sys.executable, ROOT / "benchmarks" / "optimizers.py", "--graph", "synthetic",
+            "--tool", "irconv -O2", "--rounds", "1", "--cache", tmp_path, "--json", figures,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads(figures.read_text())
+    record = results["graphs"]["synthetic-5000"]
+    entry = record["tools"]["irconv -O2"]
+    assert record["nodes"] == 5000
+    assert entry["nodes"] == sum(entry["ops"].values()) < 1500
+    assert entry["peak"] > record["bytes"]
+    assert not faults(results)
+    for broken in ({"error": 1e-3}, {"error": float("nan")}, {"checker": "no"}, {"failed": "no"}):
+        assert problem(record, entry | broken)
+    record["tools"]["irconv -O2"] = entry | {"error": 0.5}
+    assert len(faults(results)) == 1

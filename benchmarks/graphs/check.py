@@ -45,9 +45,12 @@ def compare(path: Path, feed: dict[str, np.ndarray], expected: Sequence[np.ndarr
             raise ValueError(f"{path.name}: {got.shape} for {want.shape}, error {error:.3g}")
 
 
-def outputs_of(path: Path, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Run a model in ONNX Runtime with no optimization."""
+def outputs_of(
+    path: Path, feed: dict[str, np.ndarray], *, optimized: bool = False
+) -> list[np.ndarray]:
+    """Run a model in ONNX Runtime, with its own optimizer off or as it is by default."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return session.run(None, feed)

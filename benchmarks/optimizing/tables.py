@@ -15,8 +15,8 @@ from optimizing.tools import PINNED, TOOLS
 __all__ = ["faults", "line", "store", "text", "write_documents"]
 
 _DOCUMENTS = Path(__file__).resolve().parents[2] / "docs" / "reference"
-_MOST_ERROR = 1e-3
-"""Most of an output's difference over its largest value, for a result that counts as right."""
+_NOISES, _LEAST = 10, 1e-5
+"""A result counts as right within so many times the source's noise, and within the second."""
 _MB = 1e6
 _PRESENT = ("onnxsim", "onnxscript", "onnxruntime", "onnx-ir", "torch", "tf2onnx")
 
@@ -47,13 +47,13 @@ def _kept(before: Record, now: Record) -> dict[str, Any]:
     return {**({"latency": before["latency"]} if same else {}), **now}
 
 
-def problem(entry: Record) -> str:
-    """Return what is wrong with a result; empty if nothing is."""
+def problem(record: Record, entry: Record) -> str:
+    """Return what is wrong with a result for a graph; empty if nothing is."""
     if "failed" in entry:
         return f"failed: {entry['failed']}"
     if isinstance(entry["error"], str):
         return f"does not run: {entry['error']}"
-    if not entry["error"] <= _MOST_ERROR:
+    if not entry["error"] <= _NOISES * record["noise"] + _LEAST:
         return f"wrong: error {entry['error']:.2g}"
     return f"invalid: {entry['checker']}" if entry["checker"] else ""
 
@@ -61,10 +61,10 @@ def problem(entry: Record) -> str:
 def faults(results: Record) -> list[str]:
     """Return what is wrong with results of irconv, one line each."""
     return [
-        f"{graph}: {tool}: {problem(entry)}"
+        f"{graph}: {tool}: {problem(record, entry)}"
         for graph, record in results["graphs"].items()
         for tool, entry in record["tools"].items()
-        if tool.startswith("irconv") and problem(entry)
+        if tool.startswith("irconv") and problem(record, entry)
     ]
 
 
@@ -72,7 +72,7 @@ def line(record: Record, tool: str) -> str:
     """Return one tool's figures on one graph as a line."""
     entry = record["tools"][tool]
     if "failed" in entry:
-        return problem(entry)
+        return problem(record, entry)
     latency = "".join(
         f" {level} {ratios['ratio']:.2f}"
         for level, ratios in entry.get("latency", {}).items()
@@ -81,7 +81,7 @@ def line(record: Record, tool: str) -> str:
     return (
         f"{record['nodes']} -> {entry['nodes']} nodes, {entry['cpu']:.2f} s CPU, "
         f"{entry['peak'] / record['bytes']:.1f} x memory, "
-        f"{entry['bytes'] / record['bytes']:.2f} x bytes{latency} {problem(entry)}"
+        f"{entry['bytes'] / record['bytes']:.2f} x bytes{latency} {problem(record, entry)}"
     ).rstrip()
 
 
@@ -100,7 +100,7 @@ def _mean(graphs: Record, tool: str, measure: Callable[[Record, Record], float])
     values = []
     for record in graphs.values():
         entry = record["tools"].get(tool)
-        if entry is not None and problem(entry) in ("", f"invalid: {entry.get('checker')}"):
+        if entry is not None and problem(record, entry) in ("", f"invalid: {entry.get('checker')}"):
             try:
                 values.append(measure(record, entry))
             except KeyError:
@@ -123,7 +123,7 @@ def _rows(results: Record) -> Iterator[list[list[str]]]:
         tools = _tools(graphs)
         means = [[tool, *(_mean(graphs, tool, m) for m in _MEASURES.values())] for tool in tools]
         counts = [
-            str(sum(bool(problem(record["tools"][tool])) for record in graphs.values()
+            str(sum(bool(problem(record, record["tools"][tool])) for record in graphs.values()
                     if tool in record["tools"]))
             for tool in tools
         ]  # fmt: skip
@@ -134,7 +134,9 @@ def _rows(results: Record) -> Iterator[list[list[str]]]:
         nodes = [["graph", "source", *tools]]
         for name, record in graphs.items():
             entries = [record["tools"].get(tool) for tool in tools]
-            nodes.append([name, str(record["nodes"]), *map(_nodes, entries)])
+            nodes.append(
+                [name, str(record["nodes"]), *(_nodes(record, entry) for entry in entries)]
+            )
         yield nodes
     for shape, records in results["scale"].items():
         yield [
@@ -156,12 +158,12 @@ def _largest(seconds: Mapping[Any, float]) -> float:
     return seconds[max(seconds, key=int)]
 
 
-def _nodes(entry: Record | None) -> str:
+def _nodes(record: Record, entry: Record | None) -> str:
     if entry is None:
         return ""
     if "failed" in entry:
         return "fails"
-    return f"{entry['nodes']}" + ("*" if problem(entry) else "")
+    return f"{entry['nodes']}" + ("*" if problem(record, entry) else "")
 
 
 def _big(record: Record) -> list[str]:
@@ -203,10 +205,10 @@ def write_documents(results: Record) -> None:
             )
         )
     wrong = [
-        f"- {graph}, {tool}: {problem(entry)}"
+        f"- {graph}, {tool}: {problem(record, entry)}"
         for graph, record in stored["graphs"].items()
         for tool, entry in record["tools"].items()
-        if problem(entry)
+        if problem(record, entry)
     ]
     parts.append("\n".join(["What fails, or is wrong or invalid:", "", *(wrong or ["- nothing"])]))
     (_DOCUMENTS / "optimizers.md").write_text("\n\n".join(parts) + "\n")
@@ -232,4 +234,5 @@ ONNX Runtime over that of the source, with ONNX Runtime's own optimizer off and 
 `faults` counts graphs on which the tool fails or gives a wrong or invalid model; a wrong one is
 left out of the means. `irconv -O3`, `ort-extended`, `ort-all` and `ort-transformers` may use
 operators that only ONNX Runtime has; `onnx-ir` reads and writes the model and changes nothing.
-A `*` marks what is wrong or invalid."""
+A `*` marks what is wrong or invalid. A result is wrong if an output differs from the source's by
+more than ten times what ONNX Runtime's own optimizer changes there."""

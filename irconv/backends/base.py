@@ -136,9 +136,12 @@ class Backend(Configurable, abc.ABC):
     Class attributes:
         name: The target's name, as the user types it.
         summary: One line for ``irconv targets``.
+        avoids: Passes of the optimization levels after which the target would be slower, because
+            it has to take apart again what they put together.
     """
 
     summary: ClassVar[str] = ""
+    avoids: ClassVar[frozenset[str]] = frozenset({"fuse-attention", "fuse-rotary-embedding"})
 
     @abc.abstractmethod
     def available(self) -> Availability:

@@ -46,6 +46,7 @@ class OnnxBackend(Backend):
 
     name: ClassVar[str] = "onnx"
     summary: ClassVar[str] = "optimized ONNX model, run by ONNX Runtime"
+    avoids: ClassVar[frozenset[str]] = frozenset()
 
     opset: int | None = None
     external_data: bool = False
@@ -64,17 +65,15 @@ class OnnxBackend(Backend):
         if self.opset:
             return ()
         return (
-            "convert-opset{to=24,below=24}",
-            "infer-shapes",
-            "fuse-swish",
             "lower-swish",
+            "lower-group-normalization",
             "fuse-conv-activation",
             "fuse-matmul-transpose",
             "fuse-gelu-bias",
             "lower-long-attention",
             "pack-attention",
-            "separate-residual-sum",
             "eliminate-dead-code",
+            "separate-residual-sum",
         )
 
     def legalization(self) -> tuple[str, ...]:

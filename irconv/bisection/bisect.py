@@ -73,7 +73,15 @@ def bisect_model(
     backend = registry.build_backend(parse_spec(options.targets[0]))
     recorder = StepRecorder()
     with contextlib.ExitStack() as stack:
-        build = Build(source, options, registry, progress, stack, observers=[recorder])
+        build = Build(
+            source,
+            options,
+            registry,
+            progress,
+            stack,
+            observers=[recorder],
+            backends=[backend],
+        )
         build.load()
         build.take_goldens()
         names = [value.name for value in build.original.graph.outputs]

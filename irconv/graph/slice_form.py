@@ -1,7 +1,8 @@
 """Which part of a tensor a ``Slice`` or an output of a ``Split`` is.
 
 Bounds are those of the ONNX operator specifications: negative ones count from the end, and those
-beyond are clamped. Only constant bounds on axes of known size are read.
+beyond are clamped. Only constant bounds on axes of known size are read, and bounds that leave an
+axis of any size whole: from 0 to the largest int32 or beyond.
 """
 
 from __future__ import annotations
@@ -93,10 +94,14 @@ def _slice(node: ir.Node, source: ir.Value, shape: ir.Shape) -> Part | None:
     ranges: dict[int, range] = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = shape[axis] if -len(shape) <= axis < len(shape) else None
-        if not isinstance(size, int) or axis % len(shape) in ranges:
+        if axis % len(shape) in ranges:
             return None
-        ranges[axis % len(shape)] = range(*slice(start, _end(end, step, size), step).indices(size))
-    return Part(source, ranges)
+        if isinstance(size, int):
+            bounded = slice(start, _end(end, step, size), step)
+            ranges[axis % len(shape)] = range(*bounded.indices(size))
+        elif size is None or start != 0 or step != 1 or end < _INT_MAX:
+            return None
+    return Part(source, ranges) if ranges else None
 
 
 def _end(end: int, step: int, size: int) -> int | None:
@@ -115,4 +120,5 @@ def _is_computed(node: ir.Node, found: tuple[int, ...] | None, index: int) -> bo
     return found is None and index < len(node.inputs) and node.inputs[index] is not None
 
 
+_INT_MAX = 2**31 - 1
 _INPUTS = ("starts", "ends", "axes", "steps")

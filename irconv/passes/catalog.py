@@ -40,10 +40,12 @@ from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fusions.fuse_attention import FuseAttention
 from irconv.passes.fusions.fuse_gelu import FuseGelu
 from irconv.passes.fusions.fuse_group_normalization import FuseGroupNormalization
+from irconv.passes.fusions.fuse_gru import FuseGru
 from irconv.passes.fusions.fuse_hard_sigmoid import FuseHardSigmoid
 from irconv.passes.fusions.fuse_hard_swish import FuseHardSwish
 from irconv.passes.fusions.fuse_instance_normalization import FuseInstanceNormalization
 from irconv.passes.fusions.fuse_layer_normalization import FuseLayerNormalization
+from irconv.passes.fusions.fuse_lstm import FuseLstm
 from irconv.passes.fusions.fuse_mish import FuseMish
 from irconv.passes.fusions.fuse_rms_normalization import FuseRmsNormalization
 from irconv.passes.fusions.fuse_rotary_embedding import FuseRotaryEmbedding
@@ -135,6 +137,8 @@ PASSES: tuple[type[Pass], ...] = (
     FuseHardSwish,
     FuseHardSigmoid,
     FuseSoftmax,
+    FuseLstm,
+    FuseGru,
     FuseConvActivation,
     FuseMatmulTranspose,
     LowerLongAttention,

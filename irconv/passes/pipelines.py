@@ -6,7 +6,7 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from irconv.errors import UsageError
@@ -45,7 +45,10 @@ _REWRITES = (
     "lift-constants",
     "eliminate-identity",
     "fold-constants{rounding=true}",
+    "inline-branches",
+    "unroll-loops{most=1}",
     "eliminate-no-op{signed_zeros=false}",
+    "merge-casts",
     "fold-layouts",
     "fold-shapes",
     "drop-default-inputs",
@@ -53,6 +56,7 @@ _REWRITES = (
     "merge-slices",
     "merge-concats",
     "unflatten-matmuls",
+    "merge-matmuls",
     "sink-reshapes",
     "cancel-transposes",
     "fold-padding",
@@ -60,6 +64,7 @@ _REWRITES = (
     "fuse-conv-batchnorm",
     "fold-scales",
     "fold-biases",
+    "hoist-invariants",
 )
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
@@ -70,6 +75,8 @@ _FUSIONS: tuple[str, ...] = (
     "fuse-rms-normalization",
     "fuse-rotary-embedding",
     "fuse-attention",
+    "fuse-lstm",
+    "fuse-gru",
     "fuse-gelu",
     "fuse-softplus",
     "fuse-mish",
@@ -82,7 +89,14 @@ _LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
     (*_REWRITES, *_PRODUCTS, *_CLEAN_UP_LAST),
-    (_CANONICAL_OPSET, *_REWRITES, *_FUSIONS, *_PRODUCTS, *_CLEAN_UP_LAST),
+    (
+        _CANONICAL_OPSET,
+        *_REWRITES,
+        *_CLEAN_UP_LAST,
+        *_FUSIONS,
+        *_PRODUCTS,
+        *_CLEAN_UP_LAST,
+    ),
 )
 _QUANTIZE_RECIPES: Mapping[str, str] = {"weights-int8": "quantize-weights"}
 _QUANTIZE_PREFIX = "quantize-"
@@ -151,6 +165,7 @@ def resolve_pipeline(
     quantize: str | None = None,
     prune: str | None = None,
     shapes: Mapping[str, DimRange] | None = None,
+    backends: Iterable[Backend] = (),
 ) -> list[Pass]:
     """Return the passes that the command line's options ask for.
 
@@ -164,6 +179,7 @@ def resolve_pipeline(
         quantize: ``weights-int8`` or the spec of a pass named ``quantize-*``.
         prune: ``magnitude{sparsity=0.5}`` or the spec of a pass named ``prune-*``.
         shapes: Ranges of named dimensions; those with one size left are bound.
+        backends: The targets; what one of them avoids is left out of the level's passes.
 
     Raises:
         UsageError: If a text cannot be read, or names an unknown pass, recipe or option.
@@ -171,7 +187,11 @@ def resolve_pipeline(
     specs: list[str | Spec] = []
     if any(extent.bound for extent in (shapes or {}).values()):
         specs.append("bind-shapes")
-    specs += default_pipeline(level) if passes is None else parse_pipeline(passes)
+    if passes is None:
+        avoided = {name for backend in backends for name in backend.avoids}
+        specs += [text for text in default_pipeline(level) if text not in avoided]
+    else:
+        specs += parse_pipeline(passes)
     if prune is not None:
         specs.append(_prune_spec(registry, prune))
     if quantize is not None:

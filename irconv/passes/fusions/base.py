@@ -9,7 +9,7 @@ Fusions are matched by use-def chains; ``fuse-conv-batchnorm`` says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -29,7 +29,7 @@ from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.pattern import rank, scalar
 from irconv.passes.sites import Sites
 
-__all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "leak", "region"]
+__all__ = ["Fused", "Fusion", "Item", "Made", "Matcher", "Output", "leak", "region"]
 
 _SHAPED = frozenset({"Expand", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators whose inputs after the first say only of which shape the result is."""
@@ -59,8 +59,15 @@ class Made:
         return _values(self.inputs)
 
 
-Item = ir.Value | npt.NDArray[Any] | ir.LazyTensor | Made | None
-"""An input of a new node: a value, what becomes a constant, a new node, or none."""
+@dataclass(frozen=True)
+class Output:
+    """An output of the node that a fusion makes, as an operand of what is derived from it."""
+
+    index: int
+
+
+Item = ir.Value | npt.NDArray[Any] | ir.LazyTensor | Made | Output | None
+"""An input of a new node: a value, what becomes a constant, a new node or its output, or none."""
 
 
 def _values(items: Sequence[Item]) -> list[ir.Value]:
@@ -84,6 +91,7 @@ class Fused:
         outputs: The values that its outputs replace, in order; None for an output that is not
             wanted. They keep their names, types and shapes.
         attributes: Its attributes; one that is None is left out.
+        derived: Further values that are replaced, each by a node that reads an :class:`Output`.
         domain: Domain of the operator; one other than the default is imported at version 1.
         opset: The oldest opset of the default domain that has the operator.
         spared: Further values where the region ends. What computes them stays if it is read.
@@ -97,6 +105,7 @@ class Fused:
     inputs: Sequence[Item]
     outputs: Sequence[ir.Value | None]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    derived: Mapping[ir.Value, Made] = field(default_factory=dict)
     domain: str = ""
     opset: int = 1
     spared: Sequence[ir.Value] = ()
@@ -107,7 +116,7 @@ class Fused:
     @property
     def replaced(self) -> list[ir.Value]:
         """The values that are replaced."""
-        return [value for value in self.outputs if value is not None]
+        return [value for value in (*self.outputs, *self.derived) if value is not None]
 
     @property
     def place(self) -> ir.Node:
@@ -280,10 +289,11 @@ def _replace(
     assert place.graph is not None
     assert root is not None
     stem = found.replaced[0].name or found.op_type
+    maker = _Maker(place, stem, scope, names)
     made = ir.Node(
         found.domain,
         found.op_type,
-        [_operand(item, place, stem, scope, names) for item in found.inputs],
+        [maker.operand(item) for item in found.inputs],
         [
             ir.convenience.convert_attribute(name, value)
             for name, value in found.attributes.items()
@@ -293,8 +303,9 @@ def _replace(
         name=root.name,
         metadata_props=dict(root.metadata_props),
     )
-    for value in made.outputs:
-        value.name = ""
+    used = _outputs_read(found.derived.values())
+    for index, value in enumerate(made.outputs):
+        value.name = names.fresh(f"{stem}_{found.op_type}") if index in used else ""
     root.name = None
     place.graph.insert_before(place, made)
     if found.domain:
@@ -302,6 +313,9 @@ def _replace(
     for old, new in zip(found.outputs, made.outputs, strict=True):
         if old is not None:
             _take_over(old, new, editor)
+    maker.outputs = made.outputs
+    for old, item in found.derived.items():
+        _take_over(old, maker.made(item), editor)
     read = [value for node in nodes for value in node.inputs if value is not None]
     for node in nodes:
         detach(node)
@@ -309,37 +323,61 @@ def _replace(
     return read
 
 
-def _operand(
-    item: Item,
-    place: ir.Node,
-    stem: str,
-    scope: Scope,
-    names: NameAllocator,
-) -> ir.Value | None:
-    if isinstance(item, Made):
-        return _made(item, place, stem, scope, names)
-    if item is None or isinstance(item, ir.Value):
-        return item
-    name = names.fresh(f"{stem}_constant")
-    tensor = ir.Tensor(item) if isinstance(item, np.ndarray) else item
-    return add_constant(place, name, tensor, is_function=scope.is_function)
+def _outputs_read(items: Iterable[Item]) -> set[int]:
+    found: set[int] = set()
+    stack = list(items)
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Output):
+            found.add(item.index)
+        elif isinstance(item, Made):
+            stack += item.inputs
+    return found
 
 
-def _made(item: Made, place: ir.Node, stem: str, scope: Scope, names: NameAllocator) -> ir.Value:
-    node = ir.Node(
-        "",
-        item.op_type,
-        [_operand(part, place, stem, scope, names) for part in item.inputs],
-        [ir.convenience.convert_attribute(name, value) for name, value in item.attributes.items()],
-        name=names.fresh(f"{stem}_{item.op_type}"),
-    )
-    value = node.outputs[0]
-    value.name = node.name
-    if item.dtype is not None:
-        value.dtype = item.dtype
-    assert place.graph is not None
-    place.graph.insert_before(place, node)
-    return value
+class _Maker:
+    """Makes the operands of one new node, and what is derived from it; each item once."""
+
+    def __init__(self, place: ir.Node, stem: str, scope: Scope, names: NameAllocator) -> None:
+        self._place = place
+        self._stem = stem
+        self._scope = scope
+        self._names = names
+        self._known: dict[int, ir.Value] = {}
+        self.outputs: Sequence[ir.Value] = ()
+
+    def operand(self, item: Item) -> ir.Value | None:
+        if isinstance(item, Made):
+            return self.made(item)
+        if isinstance(item, Output):
+            return self.outputs[item.index]
+        if item is None or isinstance(item, ir.Value):
+            return item
+        name = self._names.fresh(f"{self._stem}_constant")
+        tensor = ir.Tensor(item) if isinstance(item, np.ndarray) else item
+        return add_constant(self._place, name, tensor, is_function=self._scope.is_function)
+
+    def made(self, item: Made) -> ir.Value:
+        if id(item) in self._known:
+            return self._known[id(item)]
+        node = ir.Node(
+            "",
+            item.op_type,
+            [self.operand(part) for part in item.inputs],
+            [
+                ir.convenience.convert_attribute(name, value)
+                for name, value in item.attributes.items()
+            ],
+            name=self._names.fresh(f"{self._stem}_{item.op_type}"),
+        )
+        value = node.outputs[0]
+        value.name = node.name
+        if item.dtype is not None:
+            value.dtype = item.dtype
+        assert self._place.graph is not None
+        self._place.graph.insert_before(self._place, node)
+        self._known[id(item)] = value
+        return value
 
 
 def _take_over(old: ir.Value, new: ir.Value, editor: Editor) -> None:

@@ -52,6 +52,7 @@ class OpenvinoBackend(Backend):
 
     name: ClassVar[str] = "openvino"
     summary: ClassVar[str] = "OpenVINO IR (.xml and .bin), run by OpenVINO"
+    avoids: ClassVar[frozenset[str]] = frozenset()
 
     precision: Literal["f32", "f16", "bf16"] = "f32"
     compress: bool = False
