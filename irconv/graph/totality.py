@@ -8,11 +8,13 @@ broadcast, so their dims must prove that they do.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from irconv.graph.symbolic.dims import Dims
-from irconv.graph.symbolic.sizes import Sizes
+if TYPE_CHECKING:
+    from irconv.graph.symbolic.dims import Dims
+    from irconv.graph.symbolic.sizes import Sizes
 
 __all__ = ["failure"]
 

@@ -21,6 +21,7 @@ from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.decompose.vision import DecomposeVision
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.drop_default_inputs import DropDefaultInputs
+from irconv.passes.drop_expands import DropExpands
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
@@ -33,6 +34,7 @@ from irconv.passes.fold_layouts import FoldLayouts
 from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
+from irconv.passes.fuse_batchnorm_conv import FuseBatchnormConv
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.fusions.fuse_attention import FuseAttention
@@ -104,6 +106,7 @@ PASSES: tuple[type[Pass], ...] = (
     EliminateNoOp,
     DropDefaultInputs,
     FoldShapes,
+    DropExpands,
     MergeCasts,
     MergeReshapes,
     SinkReshapes,
@@ -116,6 +119,7 @@ PASSES: tuple[type[Pass], ...] = (
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,
+    FuseBatchnormConv,
     FoldScales,
     FoldBiases,
     MergeParallelMatmuls,

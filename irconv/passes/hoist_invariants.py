@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
@@ -24,12 +24,14 @@ from irconv.graph.loop_steps import takes_a_step
 from irconv.graph.names import NameAllocator, ambiguous_names
 from irconv.graph.renamed_tensor import renamed_tensor
 from irconv.graph.scopes import ONNX_DOMAINS, Scope, scopes
-from irconv.graph.symbolic.sizes import Sizes
 from irconv.graph.totality import failure
 from irconv.graph.unread import drop_unread
-from irconv.graph.walk import all_nodes, subgraphs_of
+from irconv.graph.walk import all_nodes, nested_graphs, subgraphs_of
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.sites import Sites
+
+if TYPE_CHECKING:
+    from irconv.graph.symbolic.sizes import Sizes
 
 __all__ = ["HoistInvariants"]
 
@@ -76,10 +78,12 @@ class HoistInvariants(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Hoist from the inside out; linear in nodes times the depth of bodies."""
+        from irconv.graph.symbolic.sizes import Sizes
+
         sites = Sites(context)
-        if not any(True for node in all_nodes(model) for _ in subgraphs_of(node)):
-            return PassResult(False, {"hoisted": 0}, (), sites.made)
-        hoister = _Hoister(model, sites)
+        if not any(True for scope in scopes(model) for _ in nested_graphs(scope.graph)):
+            return PassResult(False, {"hoisted": 0})
+        hoister = _Hoister(model, sites, Sizes(model))
         for scope in scopes(model):
             hoister.hoist_all(scope)
         hoisted = len(sites.made)
@@ -87,12 +91,12 @@ class HoistInvariants(Pass):
 
 
 class _Hoister:
-    def __init__(self, model: ir.Model, sites: Sites) -> None:
+    def __init__(self, model: ir.Model, sites: Sites, sizes: Sizes) -> None:
         self._editor = Editor(model)
         self.refusals: list[Refusal] = []
         self._functions = model.functions
         self._sites = sites
-        self._sizes = Sizes(model)
+        self._sizes = sizes
         self._names = NameAllocator(model)
         self._ambiguous = frozenset[str]()
         self._node_names = Counter(node.name for node in all_nodes(model))

@@ -21,6 +21,7 @@ from irconv.passes.decompose.inline_branches import InlineBranches
 from irconv.passes.decompose.unroll_loops import UnrollLoops
 from irconv.passes.dedup_initializers import DedupInitializers
 from irconv.passes.drop_default_inputs import DropDefaultInputs
+from irconv.passes.drop_expands import DropExpands
 from irconv.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from irconv.passes.eliminate_dead_code import EliminateDeadCode
 from irconv.passes.eliminate_identity import EliminateIdentity
@@ -31,6 +32,7 @@ from irconv.passes.fold_layouts import FoldLayouts
 from irconv.passes.fold_padding import FoldPadding
 from irconv.passes.fold_scales import FoldScales
 from irconv.passes.fold_shapes import FoldShapes
+from irconv.passes.fuse_batchnorm_conv import FuseBatchnormConv
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.hoist_invariants import HoistInvariants
@@ -53,10 +55,10 @@ EXACT: tuple[Pass, ...] = (
     InferShapes(), FoldConstants(), EliminateIdentity(), EliminateNoOp(), DedupInitializers(),
     EliminateCommonSubexpressions(), EliminateDeadCode(), FoldShapes(),
     LiftConstants(), FoldLayouts(), MergeReshapes(), SinkReshapes(), MergeConcats(), MergeSlices(),
-    HoistInvariants(), MergeCasts(), InlineBranches(), UnrollLoops(most=1),
+    HoistInvariants(), DropExpands(), MergeCasts(), InlineBranches(), UnrollLoops(most=1),
 )  # fmt: skip
 ROUNDING: tuple[Pass, ...] = (
-    FoldConstants(rounding=True), FuseConvBatchnorm(), CancelTransposes(),
+    FoldConstants(rounding=True), FuseConvBatchnorm(), FuseBatchnormConv(), CancelTransposes(),
     EliminateNoOp(signed_zeros=False), DropDefaultInputs(), UnflattenMatmuls(), FoldPadding(),
     MergeArithmetic(), FoldScales(), FoldBiases(), MergeMatmuls(), MergeParallelMatmuls(),
     FuseGemm(),
@@ -74,7 +76,7 @@ STEPS = (
     "unary", "identity", "binary", "neutral", "constant", "matmul", "reshape", "computed_reshape",
     "transpose", "there_and_back", "concat", "slice", "split", "dropout", "conv_batchnorm",
     "branch", "twice", "roll", "cut", "flat_matmul", "linear", "heads", "arithmetic", "padded_conv",
-    "bounded", "tied", "loop", "constant_branch", "casts", "apart",
+    "bounded", "tied", "loop", "constant_branch", "casts", "apart", "expand",
 )  # fmt: skip
 NEUTRAL = (
     ("Add", 0.0), ("Add", -0.0), ("Sub", 0.0), ("Sub", -0.0), ("Mul", 1.0), ("Div", 1.0),
@@ -257,14 +259,17 @@ class Builder:
         size = math.prod(int(dim) for dim in dims[1:])
         image = self.node("Reshape", [value, self.initializer(np.array([-1, 2, 1, size // 2]))])[0]
         weight = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1) / 4 - 0.5
-        convolved = self.node("Conv", [image, self.initializer(weight)])[0]
         scale, bias, mean, variance = (
             self.initializer(np.array(pair, np.float32))
             for pair in ((1, 2), (0, 0.5), (0.25, 0), (1, 4))
         )
-        inputs = [convolved, scale, bias, mean, variance]
-        normal = self.node("BatchNormalization", inputs, epsilon=0.0)[0]
-        self.add(self.node("Flatten", [normal])[0], ("N", size))
+        result, parameters = image, [scale, bias, mean, variance]
+        for op in ("Conv", "BatchNormalization") if number % 3 else ("BatchNormalization", "Conv"):
+            if op == "Conv":
+                result = self.node(op, [result, self.initializer(weight)])[0]
+            else:
+                result = self.node(op, [result, *parameters], epsilon=0.0)[0]
+        self.add(self.node("Flatten", [result])[0], ("N", size))
 
     def do_roll(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         axis = -1 if number % 3 == 0 else len(dims) - 1
@@ -415,6 +420,18 @@ class Builder:
             first = self.node("Slice", [joined, *bounds[:2], axes])[0]
             second = self.node("Slice", [joined, *bounds[2:], axes])[0]
         self.add(self.node("Sub", [first, second])[0], dims)
+
+    def do_expand(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
+        others = [other for other, its in self.pool if its == dims]
+        shape = self.node("Shape", [others[number % len(others)]])[0]
+        last = int(dims[-1])
+        small = self.initializer(np.arange(last, dtype=np.float32) / 4)
+        if number % 3 == 0:
+            small = self.node("ReduceMean", [value], keepdims=1)[0]
+        wide = self.node("Expand", [small, shape])[0]
+        if number % 5 == 0:
+            value = self.node("Expand", [self.initializer(np.ones((1, 1), np.float32)), shape])[0]
+        self.add(self.node(("Add", "Mul")[number % 2], [value, wide])[0], dims)
 
     def do_casts(self, value: ir.Value, dims: tuple[Dim, ...], number: int) -> None:
         dtypes = (
