@@ -67,7 +67,8 @@ def recurrent_operator(op_type: str, chain: Chain, scope: Scope, sizes: Sizes) -
         "direction": "reverse" if reverse else None,
         "linear_before_reset": 1 if chain.sums.after_product else None,
     }
-    spared = [value for value in zeros if value.producer() is not None]
+    taken = [moment.value for moment in chain.moments if moment.value is not None]
+    spared = [*taken, *(value for value in zeros if value.producer() is not None)]
     outline = Fused(op_type, inputs, [], spared=spared, before=first)
     return Fused(
         op_type, inputs, [None] * _outputs(op_type), attributes,
