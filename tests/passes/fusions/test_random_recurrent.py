@@ -24,7 +24,7 @@ from irconv.spec import parse_spec
 
 pytestmark = pytest.mark.slow
 BOUNDED = settings(
-    max_examples=20,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,
