@@ -41,3 +41,17 @@ def transformers_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the ONNX files and samples that ``transformers_models.py`` writes."""
     folder = tmp_path_factory.mktemp("transformers_exports")
     return _written_by("transformers_models.py", "transformers", folder)
+
+
+@pytest.fixture(scope="session")
+def torch_recurrent_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the ONNX files that ``torch_recurrent_models.py`` writes."""
+    folder = tmp_path_factory.mktemp("torch_recurrent_exports")
+    return _written_by("torch_recurrent_models.py", "torch", folder)
+
+
+@pytest.fixture(scope="session")
+def keras_recurrent_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the SavedModels that ``keras_recurrent_models.py`` writes."""
+    folder = tmp_path_factory.mktemp("keras_recurrent_exports")
+    return _written_by("keras_recurrent_models.py", "tensorflow", folder)

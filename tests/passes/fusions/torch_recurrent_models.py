@@ -45,7 +45,7 @@ class Loop(nn.Module):
                 upper = self.step(self.second, state[0], upper)
             outputs[t] = upper[0] if self.form == "layers" else state[0]
         if self.form == "last":
-            return state[-1]
+            return state[0]
         return (torch.stack([outputs[t] for t in sorted(outputs)], axis), *state)
 
 

@@ -16,7 +16,7 @@ from irconv.passes.fusions.base import Fused, Item, Made, Output, region
 from irconv.passes.fusions.recurrent.affine import Piece
 from irconv.passes.fusions.recurrent.chain import Chain, is_zero
 from irconv.passes.fusions.recurrent.moments import Moment
-from irconv.passes.fusions.recurrent.stack import stacked
+from irconv.passes.fusions.recurrent.stack import shared_parts, stacked
 from irconv.runtime.base import Array
 
 __all__ = ["recurrent_operator"]
@@ -67,7 +67,9 @@ def recurrent_operator(op_type: str, chain: Chain, scope: Scope, sizes: Sizes) -
         "direction": "reverse" if reverse else None,
         "linear_before_reset": 1 if chain.sums.after_product else None,
     }
-    spared = [value for value in zeros if value.producer() is not None]
+    taken = [moment.value for moment in chain.moments if moment.value is not None]
+    parts = shared_parts(cell.hidden for cell in chain.cells)
+    spared = [*taken, *parts, *(value for value in zeros if value.producer() is not None)]
     outline = Fused(op_type, inputs, [], spared=spared, before=first)
     return Fused(
         op_type, inputs, [None] * _outputs(op_type), attributes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -11,7 +11,7 @@ from irconv.graph.constants import constant_ints
 from irconv.passes.fusions.base import Made
 from irconv.passes.fusions.pattern import int_attribute, made_by, operand, rank
 
-__all__ = ["stacked"]
+__all__ = ["shared_parts", "stacked"]
 
 
 def stacked(place: Mapping[ir.Value, int], sequence: Made) -> dict[ir.Value, Made]:
@@ -32,6 +32,17 @@ def stacked(place: Mapping[ir.Value, int], sequence: Made) -> dict[ir.Value, Mad
                 if item is not None:
                     found[stack.outputs[0]] = item
     return found
+
+
+def shared_parts(hidden: Iterable[ir.Value]) -> list[ir.Value]:
+    """Return the hidden states with an axis more that something else than one stack reads."""
+    parts = [
+        user.outputs[0]
+        for value in hidden
+        for user, _ in value.uses()
+        if user.op_type == "Unsqueeze" and user.domain == ""
+    ]
+    return [part for part in parts if part.is_graph_output() or len(part.uses()) > 1]
 
 
 def _stack(node: ir.Node, place: Mapping[ir.Value, int], sequence: Made) -> Made | None:
