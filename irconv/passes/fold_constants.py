@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 import onnx_ir as ir
@@ -167,11 +167,11 @@ class _Folder:
             )
         if self.bytes + prediction.nbytes > self._budget:
             raise EvaluationError(f"the budget of {self._budget} bytes for constants is spent")
-        for value in node.inputs:
-            if value is not None and _is_tied(value, node, prediction.nbytes):
-                raise EvaluationError(
-                    f"it would store {value.name!r}, which others read as it is, a second time"
-                )
+        large = [value for value in node.inputs if _is_large(value, prediction.nbytes)]
+        if len(large) == 1 and _is_tied(large[0], node):
+            raise EvaluationError(
+                f"it would store {large[0].name!r}, which others read as it is, a second time"
+            )
         return evaluate(prediction, tensors, scope.opsets)
 
     def _replace(
@@ -224,11 +224,14 @@ def _has_constant_inputs(node: ir.Node) -> bool:
     return bool(given) and all(is_constant(value) for value in given)
 
 
-def _is_tied(value: ir.Value, node: ir.Node, nbytes: int) -> bool:
-    """Whether a result of ``nbytes`` would stand beside an input that stays, like a copy of it."""
+def _is_large(value: ir.Value | None, nbytes: int) -> TypeGuard[ir.Value]:
+    """Whether a constant is a weight of at least ``nbytes``, which a result has."""
     tensor = constant_tensor(value)
-    if tensor is None or nbytes <= _TIED_BYTES or tensor.nbytes < nbytes:
-        return False
+    return tensor is not None and nbytes > _TIED_BYTES and tensor.nbytes >= nbytes
+
+
+def _is_tied(value: ir.Value, node: ir.Node) -> bool:
+    """Whether a weight stays for other readers, beside what ``node`` makes of it."""
     return value.is_graph_output() or any(
         user is not node and not _has_constant_inputs(user) for user, _ in value.uses()
     )

@@ -22,7 +22,8 @@ from irconv.runtime.base import Array
 __all__ = ["recurrent_operator"]
 
 _OPSET = 7
-_DTYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE})
+_DTYPE = ir.DataType.FLOAT
+"""The dtype that runtimes have kernels for; the operators' specification allows wider ones."""
 
 
 def recurrent_operator(op_type: str, chain: Chain, scope: Scope, sizes: Sizes) -> Fused:
@@ -43,9 +44,8 @@ def recurrent_operator(op_type: str, chain: Chain, scope: Scope, sizes: Sizes) -
     _check_widths(weights, dims[2], hidden)
     _check_widths(recurrences, hidden, hidden)
     dtype = weights[0][0].tensor.dtype
-    if dtype not in _DTYPES:
-        named = ", ".join(sorted(dtype.name for dtype in _DTYPES))
-        raise Keep(f"the weights are {dtype.name}; {op_type} takes {named}")
+    if dtype != _DTYPE:
+        raise Keep(f"the weights are {dtype.name}; runtimes have {op_type} in {_DTYPE.name} only")
     initial = [chain.hidden, *([] if op_type == "GRU" else [chain.cells[0].previous])]
     states = (chain.hidden, chain.cells[0].previous)
     zeros = [value for value in states if value is not None and is_zero(value)]
