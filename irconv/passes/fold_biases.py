@@ -172,7 +172,7 @@ def _fold(node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, edit
     name = names.fresh(f"{output.name}_bias")
     tensor = ir.Tensor(match.bias, dtype=match.dtype)
     bias = add_constant(producer, name, tensor, is_function=scope.is_function)
-    producer.resize_inputs(_BIAS + 1)
+    producer.resize_inputs(max(_BIAS + 1, len(producer.inputs)))
     producer.replace_input_with(_BIAS, bias)
     if not output.is_graph_output():
         producer.outputs[0].name, output.name = output.name, None

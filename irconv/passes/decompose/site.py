@@ -108,11 +108,11 @@ class Site(Block):
             item.metadata_props.update(node.metadata_props)
         graph.insert_before(node, self.nodes)
         for old, new in pairs:
-            name, kind, shape = old.name, old.type, old.shape
+            name, kind, shape, is_output = old.name, old.type, old.shape, old.is_graph_output()
             old.replace_all_uses_with(new, replace_graph_outputs=True)
             old.name = None
             new.name = name
-            new.type = kind or new.type
+            new.type = kind if is_output else kind or new.type
             new.shape = new.shape if shape is None else shape
         inputs = tuple(node.inputs)
         moved = {
