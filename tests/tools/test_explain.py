@@ -50,10 +50,13 @@ def test_fired_and_refused_are_grouped(write_model, irconv_cli):
 
 
 def test_reasons_that_differ_in_names_are_one_group(write_model, irconv_cli):
-    done = irconv_cli("explain", write_model(NORMS), "--pass", "fuse-conv-batchnorm", "--json")
+    passes = "infer-shapes,fuse-conv-batchnorm"
+    done = irconv_cli(
+        "explain", write_model(NORMS), "--pass", "fuse-conv-batchnorm", "--passes", passes, "--json"
+    )
     assert done.code == 0, done.err
     found = done.json()
-    assert found["place"] == "in the pipeline of -O 2"
+    assert found["place"] == "in the pipeline of --passes"
     assert found["sites_from"] == "pass"
     assert [(site["node"], site["op"]) for site in found["fired"]] == [
         ("norm_a", "BatchNormalization")
