@@ -73,7 +73,7 @@ class DropDefaultInputs(Pass):
         del context
         dropped = 0
         for scope in scopes(model):
-            for node in scope.graph.all_nodes():
+            for node in scope.nodes():
                 rules = _RULES.get(node.op_type) if node.domain == "" else None
                 if rules is not None and node.op_identifier() not in model.functions:
                     dropped += _drop(node, rules)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.edit import Editor
 from irconv.graph.renamed_tensor import renamed_tensor
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 
 __all__ = ["LiftConstants"]
@@ -51,7 +52,7 @@ class LiftConstants(Pass):
             return PassResult(False, {"needs-ir-version": _OLDEST_IR_VERSION})
         editor = Editor(model)
         refusals: list[Refusal] = []
-        for graph in (model.graph, *model.graph.subgraphs()):
+        for graph in (model.graph, *nested_graphs(model.graph)):
             for node in tuple(_constants(graph)):
                 reason = _obstacle(node)
                 if reason:
