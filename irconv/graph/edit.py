@@ -82,6 +82,27 @@ class Editor:
         new.type = old.type
         new.shape = old.shape
 
+    def replace(self, old: ir.Value, new: ir.Value) -> None:
+        """Make all that reads ``old`` read ``new``, which takes over its name as well.
+
+        What :meth:`redirect` asks for holds here too.
+        """
+        if not old.is_graph_output():
+            new.name, old.name = old.name, None
+        self.redirect(old, new)
+
+    def replace_node(self, old: ir.Node, new: ir.Node) -> None:
+        """Put ``new`` in the place of ``old``, both with one output, and mark ``old``.
+
+        The output of ``new`` takes over the name, the type and the shape of that of ``old``.
+        """
+        assert old.graph is not None
+        result, output = new.outputs[0], old.outputs[0]
+        result.name, result.type, result.shape = output.name, output.type, output.shape
+        old.graph.insert_before(old, new)
+        self.replace(output, result)
+        self.remove(old)
+
     def _positions(self, graph: ir.Graph) -> dict[ir.Value, list[int]]:
         if graph not in self._outputs:
             positions: dict[ir.Value, list[int]] = {}
