@@ -22,6 +22,7 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.sites import Sites
 from irconv.passes.weights import Weight, chunks, find_weights
 from irconv.runtime.base import Array
 
@@ -160,7 +161,8 @@ class QuantizeWeights(Pass):
             [product] y = MatMul (x, w_dequantized)
         }
 
-    A weight that several nodes read is quantized once, along the channels of the first.
+    A weight that several nodes read is quantized once, along the channels of the first. Each
+    weight is a site, named by the first node that reads it.
 
     Attributes:
         bits: Width of the stored integers.
@@ -196,7 +198,7 @@ class QuantizeWeights(Pass):
         Details: ``count``, ``bytes_before``, ``bytes_after``, ``max_error`` (the largest
         |w - w'|) and ``worst_snr_db``, the five weights that lost most.
         """
-        del context
+        sites = Sites(context)
         weights, refusals = find_weights(
             model,
             min_elements=self.min_elements,
@@ -218,6 +220,8 @@ class QuantizeWeights(Pass):
                     weight.refusal("it holds values that are not finite, or near overflow")
                 )
                 continue
+            if not sites.permit(weight.node):
+                continue
             axis = weight.axis if self.per_channel else None
             result = quantize_tensor(array, axis, symmetric=self.symmetric)
             _replace(weight, result, axis, names)
@@ -225,7 +229,8 @@ class QuantizeWeights(Pass):
             after += result.quantized.nbytes + result.scale.nbytes + result.zero_point.nbytes
             max_error = max(max_error, result.max_error)
             snr[weight.name] = result.snr_db
-        return PassResult(bool(snr), _details(snr, before, after, max_error), tuple(refusals))
+        details = _details(snr, before, after, max_error)
+        return PassResult(bool(snr), details, tuple(refusals), sites.made)
 
     @staticmethod
     def _obstacle(weight: Weight, opset: int) -> str | None:
