@@ -136,7 +136,7 @@ class PruneMagnitude(Pass):
             raise ValueError("sparsity must be above 0 and below 1")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Prune; see :class:`Pass`.
+        """Prune one weight after the other; each is a site, named by its first reader.
 
         Details: ``count``, ``elements`` and ``zeros`` of all weights, ``sparsity`` reached over
         them, ``set_to_zero`` by this run, and ``highest_sparsity``, the five sparsest weights.

@@ -161,8 +161,7 @@ class QuantizeWeights(Pass):
             [product] y = MatMul (x, w_dequantized)
         }
 
-    A weight that several nodes read is quantized once, along the channels of the first. Each
-    weight is a site, named by the first node that reads it.
+    A weight that several nodes read is quantized once, along the channels of the first.
 
     Attributes:
         bits: Width of the stored integers.
@@ -193,7 +192,7 @@ class QuantizeWeights(Pass):
     skip: tuple[str, ...] = ()
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Quantize one weight after the other; see :class:`Pass`.
+        """Quantize one weight after the other; each is a site, named by its first reader.
 
         Details: ``count``, ``bytes_before``, ``bytes_after``, ``max_error`` (the largest
         |w - w'|) and ``worst_snr_db``, the five weights that lost most.
