@@ -73,7 +73,6 @@ class Simplify(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Simplify; another program changes the whole model, so the pass has no sites.
 
-
         Raises:
             MissingError: If onnxsim is not installed.
             RuntimeError: If onnxsim crashes, runs out of time or returns another interface.
