@@ -129,7 +129,7 @@ def _attribute_into(
         ir.serde.serialize_reference_attribute_into(proto, attribute)
     elif attribute.type == ir.AttributeType.TENSOR:
         proto.type = onnx.AttributeProto.TENSOR
-        tensor = attribute.as_tensor()
+        tensor: ir.TensorProtocol = attribute.value
         _tensor_into(proto.t, tensor, tensor.name or "")
     elif attribute.type == ir.AttributeType.GRAPH:
         proto.type = onnx.AttributeProto.GRAPH
