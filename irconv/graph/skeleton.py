@@ -7,6 +7,7 @@ a weight is dtype and shape; the content matters only for small tensors such as 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any
 
 import onnx
@@ -148,8 +149,9 @@ def _tensor_into(proto: onnx.TensorProto, tensor: ir.TensorProtocol, name: str) 
         proto.name = name
         return
     proto.name, proto.data_type = name, int(tensor.dtype)
-    proto.dims.extend(tensor.shape.numpy())
-    if tensor.size > _KEPT_ITEMS or tensor.dtype.bitwidth < 8:
+    dims = tensor.shape.numpy()
+    proto.dims.extend(dims)
+    if prod(dims) > _KEPT_ITEMS or tensor.dtype.bitwidth < 8:
         proto.data_location = onnx.TensorProto.EXTERNAL
         proto.external_data.add(key="location", value="elided")
     else:
