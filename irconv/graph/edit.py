@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import onnx_ir as ir
 
 from irconv.graph.names import ambiguous_names
@@ -26,9 +28,13 @@ class Editor:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self._ambiguous = ambiguous_names(model)
+        self._model = model
         self._removed: dict[ir.Graph, list[ir.Node]] = {}
         self._outputs: dict[ir.Graph, dict[ir.Value, list[int]]] = {}
+
+    @cached_property
+    def _ambiguous(self) -> frozenset[str]:
+        return ambiguous_names(self._model)
 
     def blocker(self, old: ir.Value, new: ir.Value) -> str:
         """Return why ``new`` cannot stand in for ``old``; empty if it can.

@@ -149,6 +149,32 @@ class _State:
         self.fingerprint = fingerprint(self.model)
 
 
+@dataclass
+class _Trusted:
+    """Runs passes and believes what they say.
+
+    Attributes:
+        model: The model.
+        context: What the passes may use beside it.
+        nodes: Nodes in all graphs of the model, as it is now.
+    """
+
+    model: ir.Model
+    context: PassContext
+    nodes: int
+
+    def run(self, pass_: Pass) -> PassRecord:
+        before, start = self.nodes, time.perf_counter()
+        result = pass_.run(self.model, self.context)
+        seconds = time.perf_counter() - start
+        if result.modified:
+            self.nodes = node_count(self.model)
+        return PassRecord(
+            pass_.name, str(pass_), result.modified, seconds, before, self.nodes, 1,
+            details=dict(result.details), refusals=result.refusals,
+        )  # fmt: skip
+
+
 class PassManager:
     """Runs passes in the order that their ``after`` declarations allow.
 
@@ -189,12 +215,15 @@ class PassManager:
             BackendError: In strict mode, if a pass breaks its contract.
             IrconvError: If a pass reports that the user asked for what cannot be done.
         """
+        if not self.passes:
+            return PipelineResult(model, [])
         context = context or PassContext()
         interface = interface_of(model)
         if self._checks_at_end:
             start = snapshot(model)
+            trusted = _Trusted(model, context, node_count(model))
             try:
-                records = self._run_rounds(lambda pass_: self._trust(pass_, model, context))
+                records = self._run_rounds(trusted.run)
                 check_invariants(model, interface)
             except IrconvError:
                 raise
@@ -228,18 +257,6 @@ class PassManager:
             if changes == before:
                 break
         return records
-
-    @staticmethod
-    def _trust(pass_: Pass, model: ir.Model, context: PassContext) -> PassRecord:
-        """Run a pass and believe what it says."""
-        nodes, start = node_count(model), time.perf_counter()
-        result = pass_.run(model, context)
-        seconds = time.perf_counter() - start
-        after = node_count(model) if result.modified else nodes
-        return PassRecord(
-            pass_.name, str(pass_), result.modified, seconds, nodes, after, 1,
-            details=dict(result.details), refusals=result.refusals,
-        )  # fmt: skip
 
     def _run_one(
         self,

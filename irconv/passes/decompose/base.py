@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
-from irconv.graph.walk import subgraphs_of
+from irconv.graph.walk import nodes_in_depth, subgraphs_of
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
@@ -71,7 +71,7 @@ def replace_nodes(
 
 def _inner_first(graph: ir.Graph, op_types: Container[str]) -> list[ir.Node]:
     """Return the nodes of some operators, one with bodies behind those inside its bodies."""
-    nodes = [node for node in graph.all_nodes() if node.op_type in op_types]
+    nodes = [node for node in nodes_in_depth(graph) if node.op_type in op_types]
     holders = [node for node in nodes if any(True for _ in subgraphs_of(node))]
     held = set(holders)
     return [*(node for node in nodes if node not in held), *reversed(holders)]
