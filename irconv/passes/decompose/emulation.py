@@ -60,12 +60,12 @@ class Emulation:
         return PassResult(bool(self.emulated), details, tuple(self.refusals))
 
     def _visit(self, node: ir.Node, version: int) -> None:
-        untyped = [value for value in node.outputs if value.type is None]
-        if untyped:
+        stated = [(value, value.type, value.shape) for value in node.outputs]
+        if any(kind is None for _, kind, _ in stated):
             infer_outputs(node, version)
         if not self._emulate(node, version):
-            for value in untyped:
-                value.type, value.shape = None, None
+            for value, kind, shape in stated:
+                value.type, value.shape = kind, shape
 
     def _emulate(self, node: ir.Node, version: int) -> bool:
         """Wrap a node if it needs that and can be wrapped; return whether it did."""
