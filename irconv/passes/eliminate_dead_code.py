@@ -55,9 +55,10 @@ class EliminateDeadCode(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Sweep once from the outputs to the inputs; linear in nodes and edges."""
         del context
-        counts = {"functions": _sweep_functions(model), "nodes": 0, "outputs": 0}
+        counts = {"functions": 0, "nodes": 0, "outputs": 0}
         for scope in scopes(model):
             _sweep(scope.graph, scope, counts)
+        counts["functions"] = _sweep_functions(model)
         counts["initializers"] = sum(_sweep_initializers(graph) for graph in all_graphs(model))
         return PassResult(any(counts.values()), counts)
 

@@ -23,7 +23,7 @@ __all__ = ["ExpandFunctions"]
 class ExpandFunctions(Pass):
     """Replace the named operators of the default domain by their function bodies.
 
-    Nodes inside a body are not expanded in the same run.
+    A named operator inside the body of another one is expanded too.
 
     Attributes:
         ops: Operator types to expand.
@@ -52,11 +52,17 @@ class ExpandFunctions(Pass):
     ops: tuple[str, ...] = ()
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Expand every node of the named operators; linear in nodes."""
+        """Expand every node of the named operators; linear in nodes, old and new."""
         del context
         wanted = frozenset(self.ops)
-        expanded, refused = expand_nodes(
-            model, lambda node: node.domain == "" and node.op_type in wanted
-        )
+        expanded: list[str] = []
+        refused: list[tuple[ir.Node, str]] = []
+        for _ in range(len(wanted) + 1):
+            found, refused = expand_nodes(
+                model, lambda node: node.domain == "" and node.op_type in wanted
+            )
+            expanded += found
+            if not found:
+                break
         refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in refused)
         return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)

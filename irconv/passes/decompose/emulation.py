@@ -80,6 +80,7 @@ class Emulation:
         if not foreign or any(True for _ in subgraphs_of(node)):
             return False
         try:
+            _check_typed(node)
             targets = {
                 dtype: _substitute(node, version, dtype, found) for dtype, found in foreign.items()
             }
@@ -121,7 +122,8 @@ class Emulation:
                 exact.append((cast, new))
         site.replace(narrow)
         for narrow_value, wide in (*found.items(), *exact):
-            if wide.dtype is not None:
+            kept = wide.producer() is None or wide.graph is not None
+            if kept and wide.dtype is not None:
                 self._wide[graph, narrow_value, wide.dtype] = wide
         self._casts += [cast for cast, _ in exact]
 
@@ -152,6 +154,13 @@ class Emulation:
             unread = not value.uses() and not value.is_graph_output()
             if node is not None and unread and isinstance(node.graph, ir.Graph):
                 node.graph.remove(node, safe=True)
+
+
+def _check_typed(node: ir.Node) -> None:
+    """Keep a node with an operand that would stay as it is, as its dtype is not known."""
+    for value in node.inputs:
+        if value is not None and value.type is None:
+            raise Keep(f"the dtype of {value.name!r} is unknown; run infer-shapes first")
 
 
 def _widened(attribute: ir.Attr, targets: Mapping[ir.DataType, ir.DataType]) -> ir.Attr:
