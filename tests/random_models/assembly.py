@@ -185,9 +185,13 @@ class Draft:
 
     def source(self, dtype: Any, shape: Sequence[int]) -> str:
         """Return a graph input; inside bodies, or at times, a constant."""
-        array = self.random(np.dtype(dtype), tuple(shape))
         if self.assembly.is_body or self.chance(0.3):
-            return self.constant(array)
+            return self.constant(self.random(np.dtype(dtype), tuple(shape)))
+        return self.input(dtype, shape)
+
+    def input(self, dtype: Any, shape: Sequence[int]) -> str:
+        """Return a new graph input, in which sizes of 3 may have a name."""
+        array = self.random(np.dtype(dtype), tuple(shape))
         name = self.assembly.fresh("x")
         dims = [SYMBOL if size == SYMBOL_SIZE and self.chance(0.5) else size for size in shape]
         self.inputs[name] = value_info(name, array, dims)

@@ -18,8 +18,14 @@ from onnx import GraphProto, NodeProto, helper, numpy_helper
 __all__ = ["GRAFTS", "graft", "read_graft"]
 
 _FOLDER = Path(__file__).parents[2] / "golden" / "passes"
+_DEPARTING = {
+    "decompose-resampling/computed_scale": "a Resize that keeps the shape returns its input",
+}
+"""Cases that ONNX Runtime computes in another way than the specification says."""
 GRAFTS: tuple[str, ...] = tuple(
-    str(path.relative_to(_FOLDER).with_suffix("")) for path in sorted(_FOLDER.glob("*/*.onnxtxt"))
+    name
+    for path in sorted(_FOLDER.glob("*/*.onnxtxt"))
+    if (name := str(path.relative_to(_FOLDER).with_suffix(""))) not in _DEPARTING
 )
 """``pass/case`` of every golden case."""
 

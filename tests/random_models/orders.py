@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hypothesis import strategies as st
+from strategy import RandomModel, random_models
 
 from irconv.passes.base import Pass
 from irconv.passes.catalog import PASSES
 from irconv.passes.order import order_passes
 from irconv.spec import parse_spec
 
-__all__ = ["EXCLUDED", "VARIANTS", "is_exact", "pass_orders", "variants"]
+__all__ = ["EXCLUDED", "VARIANTS", "cases", "is_exact", "linear_extension", "pass_orders", "variants"]
 
 EXCLUDED: Mapping[str, str] = {
     "simplify": "it hands the model to another project's tool",
@@ -77,23 +78,32 @@ def linear_extension(passes: Sequence[Pass]) -> list[Pass]:
 
 
 @st.composite
-def pass_orders(draw: st.DrawFn, exact: bool = False) -> list[Pass]:
+def pass_orders(
+    draw: st.DrawFn, favoured: Sequence[str] = (), exact: bool = False
+) -> list[Pass]:
     """Return a strategy of some passes, or all of them, each once, in an allowed order.
 
     Args:
         draw: Hypothesis's.
+        favoured: Names of passes that are drawn more often.
         exact: Whether only bit-exact passes are drawn.
     """
     usable = [pass_ for pass_ in variants() if not exact or is_exact(pass_)]
-    drawn = draw(
-        st.one_of(
-            st.lists(st.sampled_from(usable), min_size=1, max_size=12),
-            st.permutations(usable),
-        )
-    )
+    some = st.sampled_from(usable)
+    liked = [pass_ for pass_ in usable if pass_.name in favoured]
+    if liked:
+        some = st.one_of(some, st.sampled_from(liked))
+    drawn = draw(st.one_of(st.lists(some, min_size=1, max_size=16), st.permutations(usable)))
     first: dict[str, Pass] = {}
     for pass_ in drawn:
         first.setdefault(pass_.name, pass_)
     ordered = linear_extension(tuple(first.values()))
     assert order_passes(ordered) == ordered, "the manager keeps an order that it allows"
     return ordered
+
+
+@st.composite
+def cases(draw: st.DrawFn, exact: bool = False) -> tuple[RandomModel, list[Pass]]:
+    """Return a strategy of a random model and passes for it, as :func:`pass_orders` draws them."""
+    random = draw(random_models())
+    return random, draw(pass_orders(random.favoured, exact))

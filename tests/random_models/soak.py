@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings  # noqa: E402
-from orders import pass_orders  # noqa: E402
+from orders import cases  # noqa: E402
 from proof import assert_kept, is_usable  # noqa: E402
-from strategy import RandomModel, random_models  # noqa: E402
+from strategy import RandomModel  # noqa: E402
 
 from irconv.passes.base import Pass  # noqa: E402
 
@@ -28,8 +28,9 @@ def soak(number: int, examples: int, *, shrink: bool) -> str:
         max_examples=examples, deadline=None, database=None, phases=phases,
         suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
     )  # fmt: skip
-    @given(random=random_models(), passes=pass_orders())
-    def search(random: RandomModel, passes: list[Pass]) -> None:
+    @given(case=cases())
+    def search(case: tuple[RandomModel, list[Pass]]) -> None:
+        random, passes = case
         assume(is_usable(random))
         assert_kept(random, passes)
 

@@ -32,10 +32,12 @@ class RandomModel:
     Attributes:
         proto: The model.
         feeds: Its inputs; every dimension that has a name is of size 3 there.
+        favoured: Names of the passes whose golden cases were grafted into it.
     """
 
     proto: onnx.ModelProto
     feeds: dict[str, np.ndarray]
+    favoured: tuple[str, ...] = ()
 
     def model(self) -> ir.Model:
         """Return a fresh copy as irconv sees it."""
@@ -85,18 +87,21 @@ def assemble(opset: int, steps: list[Step], seed: int, annotated: bool) -> Rando
             assembly.attempt(partial(graft, name), number)
         else:
             assembly.attempt((BODIES if family == "body" else RECIPES)[name], number)
-    return _finish(assembly, np.random.default_rng(seed), annotated)
+    favoured = dict.fromkeys(name.split("/")[0] for family, name, _ in steps if family == "graft")
+    return _finish(assembly, np.random.default_rng(seed), annotated, tuple(favoured))
 
 
 def _first(draft: Draft) -> None:
-    draft.source(np.float32, (3, 4))
+    draft.input(np.float32, (3, 4))
 
 
 def _last(draft: Draft) -> None:
     draft.node("Relu", [draft.assembly.own[0]])
 
 
-def _finish(assembly: Assembly, rng: np.random.Generator, annotated: bool) -> RandomModel:
+def _finish(
+    assembly: Assembly, rng: np.random.Generator, annotated: bool, favoured: tuple[str, ...]
+) -> RandomModel:
     made = {name for node in assembly.nodes for name in node.output}
     pool = [name for name in assembly.own if name in made]
     if not pool:
@@ -123,7 +128,7 @@ def _finish(assembly: Assembly, rng: np.random.Generator, annotated: bool) -> Ra
         )
     defaults = set(assembly.initializers)
     feeds = {name: assembly.known[name] for name in assembly.inputs if name not in defaults}
-    return RandomModel(proto, feeds)
+    return RandomModel(proto, feeds, favoured)
 
 
 def _model(assembly: Assembly, outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
