@@ -30,7 +30,7 @@ _NUDGES = 2
 _POOLED = "fiub"
 
 
-class Skip(Exception):  # noqa: N818 - an event to be handled, named for what it is
+class Skip(Exception):
     """A draft finds no operands, or does not run; nothing is added."""
 
 
@@ -275,7 +275,7 @@ class Draft:
         return helper.make_graph(
             child.nodes,
             self.assembly.fresh(name),
-            [value_info(value, child.known[value]) for value in inputs],
+            [_open(value, child.known[value]) for value in inputs],
             [_open(value, child.known[value]) for value in outputs],
             list(child.initializers.values()),
         )
@@ -327,7 +327,7 @@ class Draft:
 
 
 def _open(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
-    """Return the declaration of a body's output, which leaves all sizes open."""
+    """Return the declaration of a body's input or output, which leaves all sizes open."""
     return value_info(name, array, [None] * array.ndim)
 
 

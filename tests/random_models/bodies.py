@@ -62,7 +62,9 @@ def _flag(draft: Draft) -> str:
         return draft.constant(draft.chance(0.5), np.bool_)
     if kind == 1:
         return draft.source(np.bool_, ())
-    whole = draft.node("ReduceMax", [draft.pick(accept=lambda a: a.dtype == np.float32)], keepdims=0)
+    whole = draft.node(
+        "ReduceMax", [draft.pick(accept=lambda a: a.dtype == np.float32)], keepdims=0
+    )
     return draft.node("Greater", [whole, draft.constant(0.3, np.float32)])
 
 

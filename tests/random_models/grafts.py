@@ -85,7 +85,9 @@ def _operand(draft: Draft, value: onnx.ValueInfoProto) -> str:
 
 
 def _fits(model: onnx.ModelProto, opset: int) -> bool:
-    own = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+    own = next(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1
+    )
     nodes = [model.graph.node, *(function.node for function in model.functions)]
     return all(_means_the_same(node, own, opset) for part in nodes for node in _walk(part))
 
@@ -108,6 +110,14 @@ def _means_the_same(node: NodeProto, own: int, opset: int) -> bool:
     except onnx.defs.SchemaError:
         return False
     return len(versions) == 1
+
+
+def _open_sizes(body: GraphProto) -> None:
+    """Forget the sizes that a body states: its operands may have got names for them."""
+    for value in (*body.input, *body.output):
+        if value.type.HasField("tensor_type"):
+            for dim in value.type.tensor_type.shape.dim:
+                dim.Clear()
 
 
 class _Names:
@@ -135,6 +145,7 @@ class _Names:
                 node.output[:] = [self.of(name) for name in node.output]
             for body in bodies_of(node):
                 if values:
+                    _open_sizes(body)
                     self.rename_graph(body)
                 else:
                     self.rename_nodes(body.node, values=False)

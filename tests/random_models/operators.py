@@ -656,7 +656,7 @@ def _lrn(draft: Draft) -> None:
 def _einsum(draft: Draft) -> None:
     left = draft.operand(np.float32, (2, 3, 2))
     right = draft.operand(np.float32, (2, 2, 3))
-    equation = draft.choose(("bij,bjk->bik", "bij,bkj->bik" , "bij,cjk->bcik"))
+    equation = draft.choose(("bij,bjk->bik", "bij,bkj->bik", "bij,cjk->bcik"))
     if equation == "bij,bkj->bik":
         right = draft.operand(np.float32, (2, 3, 2))
     draft.node("Einsum", [left, right], equation=equation)
@@ -721,18 +721,19 @@ def _rotary(draft: Draft) -> None:
         raise Skip
     value = draft.operand(np.float32, (1, 2, 3, 4))
     angles = draft.rng.standard_normal((1, 3, 2))
-    draft.node("RotaryEmbedding", [
-        value, draft.constant(np.cos(angles), np.float32), draft.constant(np.sin(angles), np.float32)
-    ])  # fmt: skip
+    turns = [draft.constant(part, np.float32) for part in (np.cos(angles), np.sin(angles))]
+    draft.node("RotaryEmbedding", [value, *turns])
 
 
 def _norm_steps(draft: Draft) -> None:
     value = draft.ranked(2)
     size = draft.shape(value)[-1]
+
     def mean(of: str) -> str:
         if draft.opset >= 18:
             return draft.node("ReduceMean", [of, draft.ints(-1)])
         return draft.node("ReduceMean", [of], axes=[-1])
+
     centred = value
     if draft.chance(0.7):
         centred = draft.node("Sub", [value, mean(value)])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings  # noqa: E402
-from orders import cases  # noqa: E402
-from proof import assert_kept, is_usable  # noqa: E402
-from strategy import RandomModel  # noqa: E402
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from orders import cases
+from proof import assert_kept, is_usable
+from strategy import RandomModel
 
-from irconv.passes.base import Pass  # noqa: E402
+from irconv.passes.base import Pass
 
 
 def soak(number: int, examples: int, *, shrink: bool) -> str:

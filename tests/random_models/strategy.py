@@ -15,7 +15,7 @@ from grafts import GRAFTS, graft
 from hypothesis import strategies as st
 from operators import RECIPES
 
-__all__ = ["RandomModel", "Step", "assemble", "random_models"]
+__all__ = ["RandomModel", "Step", "assemble", "first_input", "random_models"]
 
 _OPSETS = (21, 20, 23, 18, 17)
 _SEEDS = 1 << 16
@@ -81,7 +81,7 @@ def assemble(opset: int, steps: list[Step], seed: int, annotated: bool) -> Rando
         annotated: Whether the types and shapes of inner values stand in the model.
     """
     assembly = Assembly(opset)
-    assembly.attempt(_first, seed)
+    assembly.attempt(first_input, seed)
     for family, name, number in steps:
         if family == "graft":
             assembly.attempt(partial(graft, name), number)
@@ -91,7 +91,8 @@ def assemble(opset: int, steps: list[Step], seed: int, annotated: bool) -> Rando
     return _finish(assembly, np.random.default_rng(seed), annotated, tuple(favoured))
 
 
-def _first(draft: Draft) -> None:
+def first_input(draft: Draft) -> None:
+    """Draft the input that every model has."""
     draft.input(np.float32, (3, 4))
 
 
@@ -155,5 +156,3 @@ def _declare(
             elif dim.dim_param:
                 dims[axis] = dim.dim_param
     return value_info(name, array, dims)
-
-

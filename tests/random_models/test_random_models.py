@@ -19,7 +19,7 @@ from onnx import NodeProto
 from operators import RECIPES
 from orders import EXCLUDED, cases, is_exact, linear_extension, variants
 from proof import assert_kept, is_usable
-from strategy import RandomModel, random_models
+from strategy import RandomModel, first_input, random_models
 
 import irconv
 from irconv.passes.base import Pass
@@ -124,7 +124,7 @@ def _drafted(make: Callable[[Draft], object], tries: int) -> set[str]:
     """Return the operators of the first model that takes a draft; of none, nothing."""
     for seed in range(tries):
         assembly = Assembly(OPSETS[seed % len(OPSETS)])
-        assembly.attempt(lambda draft: None if draft.input("float32", (3, 4)) else None, 0)
+        assembly.attempt(first_input, 0)
         if assembly.attempt(make, seed):
             graphs = [assembly.nodes, *(function.node for function in assembly.functions)]
             return {node.op_type for nodes in graphs for node in _walk(nodes) if not node.domain}
