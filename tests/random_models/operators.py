@@ -911,17 +911,20 @@ def _unique(draft: Draft) -> None:
 def _sequence(draft: Draft) -> None:
     parts = [draft.operand(np.float32, (2, 3)) for _ in range(2)]
     listed = draft.node("SequenceConstruct", parts)
-    kind = int(draft.rng.integers(4))
+    kind = int(draft.rng.integers(3))
     if kind == 0:
         listed = draft.node("SequenceInsert", [listed, parts[0]])
     elif kind == 1:
         listed = draft.node("SequenceErase", [listed, draft.constant(0, np.int64)])
-    elif kind == 2:
-        empty = draft.node("SequenceEmpty", [], dtype=TensorProto.FLOAT)
-        listed = draft.node("SequenceInsert", [empty, parts[1]])
     draft.node("SequenceAt", [listed, draft.constant(0, np.int64)])
     draft.node("SequenceLength", [listed])
     draft.node("ConcatFromSequence", [listed], axis=0)
+
+
+def _empty_sequence(draft: Draft) -> None:
+    empty = draft.node("SequenceEmpty", [], dtype=TensorProto.FLOAT)
+    listed = draft.node("SequenceInsert", [empty, draft.operand(np.float32, (2, 3))])
+    draft.node("SequenceAt", [listed, draft.constant(0, np.int64)])
 
 
 def _split_to_sequence(draft: Draft) -> None:
@@ -993,7 +996,7 @@ RECIPES: Mapping[str, Recipe] = {
         "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare",
     ),
     **_family(_arg, "ArgMax", "ArgMin"),
-    **_family(_cumulative, "CumSum", "CumProd"),
+    **_family(_cumulative, "CumSum"),
     **_family(_depth, "DepthToSpace", "SpaceToDepth"),
     **_family(
         _pool, "MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool",
@@ -1028,7 +1031,8 @@ RECIPES: Mapping[str, Recipe] = {
     "DFT": _dft, "STFT": _stft, "GridSample": _grid_sample, "AffineGrid": _affine_grid,
     "RoiAlign": _roi_align, "MaxRoiPool": _roi_pool, "NonMaxSuppression": _suppression,
     "DeformConv": _deform, "NonZero": _non_zero, "Compress": _compress, "Unique": _unique,
-    "sequence": _sequence, "SplitToSequence": _split_to_sequence, "Optional": _optional,
+    "sequence": _sequence,
+    "SequenceEmpty": _empty_sequence, "SplitToSequence": _split_to_sequence, "Optional": _optional,
     "StringNormalizer": _text, "TfIdfVectorizer": _tf_idf, "BitCast": _bit_cast,
     "TensorScatter": _tensor_scatter, "Constant": _constant_node,
 }  # fmt: skip

@@ -15,9 +15,9 @@ from grafts import GRAFTS, graft
 from hypothesis import strategies as st
 from operators import RECIPES
 
-__all__ = ["RandomModel", "Step", "assemble", "first_input", "random_models"]
+__all__ = ["OPSETS", "RandomModel", "Step", "assemble", "first_input", "random_models"]
 
-_OPSETS = (21, 20, 23, 18, 17)
+OPSETS = (21, 20, 23, 18, 24, 17)
 _SEEDS = 1 << 16
 _MOST_OUTPUTS = 6
 
@@ -66,7 +66,7 @@ def random_models(draw: st.DrawFn, least: int = 3, most: int = 16) -> RandomMode
         least: The fewest steps; a step that does not fit is left out.
         most: The most steps.
     """
-    opset = draw(st.sampled_from(_OPSETS))
+    opset = draw(st.sampled_from(OPSETS))
     steps = draw(st.lists(_steps(), min_size=least, max_size=most))
     return assemble(opset, steps, draw(st.integers(0, _SEEDS - 1)), draw(st.booleans()))
 
