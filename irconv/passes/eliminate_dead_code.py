@@ -56,9 +56,10 @@ class EliminateDeadCode(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Sweep once from the outputs to the inputs; linear in nodes and edges."""
         sites = Sites(context)
-        counts = {"functions": _sweep_functions(model, sites), "nodes": 0, "outputs": 0}
+        counts = {"functions": 0, "nodes": 0, "outputs": 0}
         for scope in scopes(model):
             _sweep(scope.graph, scope, counts, sites)
+        counts["functions"] = _sweep_functions(model, sites)
         counts["initializers"] = sum(
             _sweep_initializers(graph, sites) for graph in all_graphs(model)
         )

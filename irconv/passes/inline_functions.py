@@ -71,6 +71,7 @@ class InlineFunctions(Pass):
             if node.op_identifier() in model.functions
         )
         InlinePass()(model)
+        model.functions.clear()
         _name_nodes(model)
         return PassResult(True, {"inlined": dict(calls)})
 

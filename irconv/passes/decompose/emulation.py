@@ -63,12 +63,12 @@ class Emulation:
         return PassResult(bool(self.emulated), details, tuple(self.refusals), self.sites.made)
 
     def _visit(self, node: ir.Node, version: int) -> None:
-        untyped = [value for value in node.outputs if value.type is None]
-        if untyped:
+        stated = [(value, value.type, value.shape) for value in node.outputs]
+        if any(kind is None for _, kind, _ in stated):
             infer_outputs(node, version)
         if not self._emulate(node, version):
-            for value in untyped:
-                value.type, value.shape = None, None
+            for value, kind, shape in stated:
+                value.type, value.shape = kind, shape
 
     def _emulate(self, node: ir.Node, version: int) -> bool:
         """Wrap a node if it needs that and can be wrapped; return whether it did."""
@@ -83,6 +83,7 @@ class Emulation:
         if not foreign or any(True for _ in subgraphs_of(node)):
             return False
         try:
+            _check_typed(node)
             targets = {
                 dtype: _substitute(node, version, dtype, found) for dtype, found in foreign.items()
             }
@@ -130,7 +131,8 @@ class Emulation:
             return False
         site.replace(narrow)
         for narrow_value, wide in (*found.items(), *exact):
-            if wide.dtype is not None:
+            kept = wide.producer() is None or wide.graph is not None
+            if kept and wide.dtype is not None:
                 self._wide[graph, narrow_value, wide.dtype] = wide
         self._casts += [cast for cast, _ in exact]
         return True
@@ -162,6 +164,13 @@ class Emulation:
             unread = not value.uses() and not value.is_graph_output()
             if node is not None and unread and isinstance(node.graph, ir.Graph):
                 node.graph.remove(node, safe=True)
+
+
+def _check_typed(node: ir.Node) -> None:
+    """Keep a node with an operand that would stay as it is, as its dtype is not known."""
+    for value in node.inputs:
+        if value is not None and value.type is None:
+            raise Keep(f"the dtype of {value.name!r} is unknown; run infer-shapes first")
 
 
 def _widened(attribute: ir.Attr, targets: Mapping[ir.DataType, ir.DataType]) -> ir.Attr:
