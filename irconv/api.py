@@ -135,8 +135,7 @@ def optimize(
     ranges = parse_shapes(shapes)
     registry = load_registry()
     backend, added = choose_target(registry, target, level, passes)
-    backends = [] if backend is None else [backend]
-    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backends)
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backend)
     return optimize_model(
         Path(model),
         Path(output),

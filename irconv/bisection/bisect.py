@@ -268,7 +268,8 @@ class _Search:
             return "report it to the target's author with the model; another target may do"
         if step.for_target:
             return "build with -O 2 meanwhile, and report it to the pass's author"
+        (optimized,) = self.build.optimized.values()
         rest = ",".join(
-            str(pass_) for pass_ in self.build.pipeline if pass_.name != step.pass_.name
+            text for text in optimized.specs if parse_spec(text).name != step.pass_.name
         )
         return f"build without it meanwhile, --passes '{rest}', and report it to its author"

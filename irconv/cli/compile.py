@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def command(
     if as_json:
         emit_json(result.to_json())
     else:
-        _print(result, dry_run=dry_run, measure=options.measure)
+        _print(result, dry_run=dry_run, options=options)
     return int(result.exit_code)
 
 
@@ -122,10 +123,10 @@ def _forbid_network() -> None:
         os.environ[name] = "1"
 
 
-def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
-    for record in result.passes:
-        if record.error:
-            click.echo(f"warning: pass {record.spec} was rolled back: {record.error}", err=True)
+def _print(result: CompileResult, *, dry_run: bool, options: CompileOptions) -> None:
+    shared = dict.fromkeys(_rolled_back([record.to_json() for record in result.passes]))
+    for line in shared:
+        click.echo(f"warning: {line}", err=True)
     for name, reason in result.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
     if dry_run:
@@ -137,9 +138,13 @@ def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
             [_row(target) for target in result.targets],
         )
     for target in result.targets:
-        for line in _rolled_back(target, len(result.passes)):
-            click.echo(f"warning: {target.target}: {line}", err=True)
-        for line in _measured(target) if measure else ():
+        records = [] if target.manifest is None else target.manifest["passes"]
+        for line in _rolled_back(records):
+            if line not in shared:
+                click.echo(f"warning: {target.target}: {line}", err=True)
+        for kind, line in _unproved(records) if options.verify_each else ():
+            click.echo(f"{kind}: {target.target}: {line}", err=True)
+        for line in _measured(target) if options.measure else ():
             click.echo(f"measured: {target.target}: {line}", err=True)
         for note in _notes(target):
             click.echo(f"note: {target.target}: {note}", err=True)
@@ -148,13 +153,28 @@ def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
             click.echo(str(target.error), err=True)
 
 
-def _rolled_back(target: TargetResult, shared: int) -> list[str]:
-    """Return one line for each pass of the target itself that was rolled back."""
-    records = [] if target.manifest is None else target.manifest["passes"][shared:]
+def _rolled_back(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line for each pass that was rolled back."""
     return [
         f"pass {record['spec']} was rolled back: {record['error']}"
         for record in records
         if record.get("error")
+    ]
+
+
+def _unproved(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return one line for each pass that stands though its comparison failed or was not made."""
+    from irconv.verify.change import in_words
+
+    entries = [
+        entry
+        for record in records
+        if record["modified"] and (entry := record.get("details", {}).get("verified"))
+    ]
+    return [
+        ("warning" if entry["verdict"] == "fail" else "note", line)
+        for entry in entries
+        if (line := in_words(entry))
     ]
 
 

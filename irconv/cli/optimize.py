@@ -64,8 +64,7 @@ def command(
     ranges = parse_shapes(shapes)
     registry = load_registry()
     backend, added = choose_target(registry, target, level, passes)
-    backends = [] if backend is None else [backend]
-    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backends)
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backend)
     with progress(quiet=as_json) as show:
         show(f"optimizing {model}")
         result = optimize_model(
