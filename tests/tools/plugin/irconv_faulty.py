@@ -255,7 +255,8 @@ class _SlowRunner(Runner):
 @hookimpl
 def irconv_passes():
     return [
-        DoubleByAdding, DoubleSilently, PreparePairs, DropPairs, HideOperator, ShowOperator, BreakOff,
+        DoubleByAdding, DoubleSilently, PreparePairs, DropPairs, HideOperator, ShowOperator,
+        BreakOff,
     ]  # fmt: skip
 
 
