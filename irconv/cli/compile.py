@@ -12,6 +12,7 @@ import click
 from irconv.cli.options import (
     changed_options,
     json_option,
+    judging_options,
     limit_options,
     source_options,
     target_option,
@@ -45,10 +46,7 @@ if TYPE_CHECKING:
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
 @click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
-@click.option("--data", type=click.Path(), help="Real inputs: an .npz file, or a folder of them.")
-@click.option("--golden", type=click.Path(), help="Recorded goldens to judge by.")
-@click.option("--samples", type=click.IntRange(1, 100), help="Generated samples. [default: 3]")
-@click.option("--seed", type=int, help="Seed of generated inputs. [default: 0]")
+@judging_options
 @click.option("--dry-run", is_flag=True, help="Check everything, build and write nothing.")
 @click.option("--offline", is_flag=True, help="Forbid the network; irconv itself never uses it.")
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")

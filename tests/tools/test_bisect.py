@@ -124,7 +124,9 @@ def test_a_fault_between_models_that_do_not_run(chain, irconv_cli):
     fits = 'hide-operator,"double-by-adding{wrong=mul_2}",show-operator'
     found, code = bisect(irconv_cli, chain, "--target", f"faulty{{fits=[{fits}]}}")
     assert (code, found["culprit"], found["pass"]) == (1, "pass", None)
-    assert "one of the passes hide-operator, double-by-adding{wrong=[mul_2]}, show" in found["summary"]
+    assert (
+        "one of the passes hide-operator, double-by-adding{wrong=[mul_2]}, show" in found["summary"]
+    )
     assert (found["tensor"]["name"], found["tensor"]["node"]) == ("m2", "mul_2")
 
 
