@@ -192,18 +192,18 @@ class Build:
             names.setdefault(spec_texts(pipeline), []).append(backend.name)
             pipelines[spec_texts(pipeline)] = pipeline
         for texts, pipeline in pipelines.items():
-            targets = "" if len(pipelines) == 1 else "-".join(names[texts])
+            targets = [] if len(pipelines) == 1 else names[texts]
             already = self.seconds.pop("passes", 0.0)
             self.optimized[texts] = self._optimize(pipeline, targets)
             self._pass_seconds[texts] = self.seconds["passes"]
             self.seconds["passes"] += already
 
-    def _optimize(self, pipeline: Sequence[Pass], targets: str) -> Fitted:
+    def _optimize(self, pipeline: Sequence[Pass], targets: Sequence[str]) -> Fitted:
         """Run one choice of the level's passes on a copy of the model.
 
         Args:
             pipeline: The passes.
-            targets: Names of the targets that it is for; empty if it is for all of them.
+            targets: Names of the targets that it is for; none if it is for all of them.
         """
         options = self.options
         observers: list[Observer] = []
@@ -216,7 +216,7 @@ class Build:
                 relaxed = relaxed_passes()
                 observers.append(VerifyObserver(self.open_reference, self.samples, only=relaxed))
         if options.dump_ir:
-            observers.append(DumpObserver(Path(options.dump_ir, targets)))
+            observers.append(DumpObserver(Path(options.dump_ir, "-".join(targets))))
         manager = PassManager(
             pipeline,
             strict=options.strict,
@@ -224,7 +224,7 @@ class Build:
             observers=[*observers, *self._observers],
             check="end",
         )
-        purpose = f" for {targets}" if targets else ""
+        purpose = f" for {', '.join(targets)}" if targets else ""
         with self.timed("passes", f"optimizing{purpose} ({len(pipeline)} passes)"):
             result = manager.run(snapshot(self.original), self.context())
         specs = list(spec_texts(manager.passes))

@@ -54,7 +54,7 @@ def compile_model(
         progress: Called at the start of each stage.
 
     Raises:
-        InputError: If the model, the data or an option cannot be used.
+        InputError: If the model, the data or an option cannot be used, or nothing can be written.
         MissingError: If a target or framework is not installed.
         BackendError: If the source cannot be run, so that there is nothing to compare with.
     """
@@ -62,12 +62,14 @@ def compile_model(
     _check_measure(options, output)
     _check_verify_each(options, output)
     backends, skipped = _choose_backends(registry, options)
+    names = _directory_names(backends)
+    if output is not None:
+        _check_output(output, names)
     with contextlib.ExitStack() as stack:
         build = _Compilation(source, output, options, registry, progress, stack, backends)
         build.load()
         build.take_goldens()
         build.optimize()
-        names = _directory_names(backends)
         results = [
             build.target(backend, name) for backend, name in zip(backends, names, strict=True)
         ]
@@ -102,6 +104,13 @@ def _check_verify_each(options: CompileOptions, output: Path | None) -> None:
             where="--verify-each",
             hint="leave --dry-run out",
         )
+
+
+def _check_output(output: Path, names: Sequence[str]) -> None:
+    """See whether the bundles can be written before anything is built for them."""
+    for name in names:
+        with staging_directory(output / name):
+            pass
 
 
 def _choose_backends(

@@ -93,10 +93,12 @@ def choose_proof(options: CompileOptions) -> CompileOptions | None:
     Raises:
         UsageError: If samples are given where nothing is run.
     """
+    from irconv.config import CompileOptions
+
     if options.level == HIGHEST_LEVEL and options.passes is None:
         return options
-    for name in ("data", "golden"):
-        if getattr(options, name) is not None:
+    for name in ("data", "golden", "samples", "seed"):
+        if getattr(options, name) != getattr(CompileOptions(), name):
             raise UsageError(
                 f"--{name} changes nothing here: only the result of -O 3 is run and compared",
                 where=f"--{name}",
@@ -199,8 +201,8 @@ def _optimize(
     with staging_directory(output) as staging:
         context = dataclasses.replace(context, spill=Spill(staging, constant_budget))
         rewriting = _Rewriting(passes, added, context, strict, max_rounds, observers)
-        progress(f"optimizing {source}")
         if prove is None:
+            progress(f"optimizing {source}")
             done, verification = rewriting.run(loaded.model), not_run(_NOTHING_PROVED)
         else:
             done, verification = _proved(rewriting, loaded.model, prove, progress)
@@ -288,6 +290,7 @@ def _proved(
 
     progress("running the source for golden outputs")
     with open_proof(source, options) as proof:
+        progress("optimizing it, and running the result")
         verification = proof.prove(run, lossy=rewriting.lossy, progress=progress)
     return runs[-1], verification
 

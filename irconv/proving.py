@@ -50,7 +50,8 @@ def open_proof(source: ir.Model, options: CompileOptions) -> Iterator[SourceProo
         try:
             golden = _golden(original, options, reference)
         except IrconvError as error:
-            error.hint = "; ".join(filter(None, (error.hint, "-O 2 runs nothing")))
+            if options.data is None and options.golden is None:
+                error.hint = "; ".join(filter(None, (error.hint, "-O 2 runs nothing")))
             raise
         itself = judge(golden, golden.outputs, {}, level="graph", reference={})
         if itself.verdict != "pass":

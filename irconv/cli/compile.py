@@ -17,7 +17,7 @@ from irconv.cli.options import (
     source_options,
     target_option,
 )
-from irconv.cli.output import emit_json, human_bytes, print_table, progress
+from irconv.cli.output import emit_json, human_bytes, print_error, print_table, progress
 from irconv.config import CompileOptions
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 @click.option(
     "--verify-each",
     is_flag=True,
-    help="Compare the outputs and the tensors inside before and after every pass.",
+    help="Compare the outputs and the tensors inside before and after every pass, the target's "
+    "legalization included.",
 )
 @click.option(
     "--measure",
@@ -140,15 +141,14 @@ def _print(result: CompileResult, *, dry_run: bool, options: CompileOptions) -> 
         for line in _rolled_back(records):
             if line not in shared:
                 click.echo(f"warning: {target.target}: {line}", err=True)
-        for kind, line in _unproved(records) if options.verify_each else ():
+        for kind, line in _compared(records) if options.verify_each else ():
             click.echo(f"{kind}: {target.target}: {line}", err=True)
         for line in _measured(target) if options.measure else ():
             click.echo(f"measured: {target.target}: {line}", err=True)
         for note in _notes(target):
             click.echo(f"note: {target.target}: {note}", err=True)
         if target.error is not None:
-            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            click.echo(str(target.error), err=True)
+            print_error(target.error)
 
 
 def _rolled_back(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -160,20 +160,23 @@ def _rolled_back(records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _unproved(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return one line for each pass that stands though its comparison failed or was not made."""
+def _compared(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return what was compared, and each pass that stands though that failed or was not done."""
     from irconv.verify.change import in_words
 
-    entries = [
-        entry
-        for record in records
-        if record["modified"] and (entry := record.get("details", {}).get("verified"))
+    changes = [record for record in records if record["modified"]]
+    entries = [record.get("details", {}).get("verified") for record in changes]
+    held = sum(entry is not None and entry["verdict"] == "pass" for entry in entries)
+    lines = [
+        (
+            "verified",
+            f"{held} of {len(changes)} changes by passes moved nothing further than they declare",
+        )
     ]
-    return [
-        ("warning" if entry["verdict"] == "fail" else "note", line)
-        for entry in entries
-        if (line := in_words(entry))
-    ]
+    for entry in entries:
+        if entry is not None and (text := in_words(entry)):
+            lines.append(("warning" if entry["verdict"] == "fail" else "note", text))
+    return lines
 
 
 def _measured(target: TargetResult) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from irconv.errors import IrconvError
+from irconv.graph.atomic import output_errors
 from irconv.graph.snapshot import snapshot
 from irconv.passes.base import Pass
 from irconv.passes.manager import PassRecord, PassViolation
@@ -143,7 +144,8 @@ class DumpObserver:
     """Writes the model's text after every pass that changed it.
 
     Args:
-        directory: Where ``NNN-pass-name.txt`` files go; made if it is not there.
+        directory: Where ``NNN-pass-name.txt`` files go; made if it is not there. That it cannot
+            be written is an :class:`irconv.errors.InputError`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -163,7 +165,8 @@ class DumpObserver:
     def _write(self, name: str, model: ir.Model) -> None:
         from irconv.graph.text import format_model
 
-        self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / f"{self._count:03d}-{name}.txt"
-        path.write_text(format_model(model), encoding="utf-8")
+        with output_errors(path):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path.write_text(format_model(model), encoding="utf-8")
         self._count += 1
