@@ -25,6 +25,8 @@ from irconv.verify.verifier import Verdict
 __all__ = ["Change", "ChangeJudge", "Outputs", "ReferenceOutputs", "State", "in_words", "verified"]
 
 Outputs = Sequence[Mapping[str, Value]]
+_LONGEST = 240
+"""Characters of a runtime's message that a record keeps."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class ChangeJudge:
             try:
                 movement = self._moved_inside(before, after, effect)
             except IrconvError as error:
-                not_compared = f"tensors inside the model: {error.what}"
+                not_compared = f"tensors inside the model: {error.what[:_LONGEST]}"
         if movement is None:
             return Change(moved, not_compared)
         what = f"{moved}; the first tensor that moved is " if moved else "tensor "

@@ -107,7 +107,7 @@ def test_optimize_proves_what_level_three_adds(chain, tmp_path, irconv_cli):
     assert (proof["level"], proof["verdict"]) == ("graph", "pass")
     assert {entry["name"] for entry in proof["outputs"]} == {"early", "late"}
     assert all(0 <= entry["max_abs"] <= entry["tolerance"] for entry in proof["outputs"])
-    assert "Monte Carlo" in proof["outputs"][1]["basis"]
+    assert "unit roundoffs of float32" in proof["outputs"][1]["basis"]
 
 
 @pytest.mark.parametrize("where", ["level", "target"])
