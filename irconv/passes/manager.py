@@ -185,6 +185,7 @@ class PassManager:
         observers: Called around each pass.
         check: When the promises are checked: after each pass, or once at the end where all
             passes are irconv's own and no observer looks on.
+        way_out: What the user is told to do when ``strict`` stops the run.
     """
 
     def __init__(
@@ -195,11 +196,13 @@ class PassManager:
         max_rounds: int = 1,
         observers: Sequence[Observer] = (),
         check: Literal["each", "end"] = "each",
+        way_out: str = "leave --strict out to go on without it, and report this to its author",
     ) -> None:
         self.passes = order_passes(passes)
         self.strict = strict
         self.max_rounds = max_rounds
         self.observers = tuple(observers)
+        self.way_out = way_out
         own = all(type(pass_).__module__.startswith(_OWN) for pass_ in self.passes)
         self._checks_at_end = check == "end" and own and not self.observers
 
@@ -311,7 +314,7 @@ class PassManager:
             raise BackendError(
                 f"pass {record.spec!r} broke its contract: {record.error}",
                 where=f"pass {record.name}",
-                hint="leave --strict out to go on without it, and report this to its author",
+                hint=self.way_out,
             ) from error
         self._take_back(record, state)
 
