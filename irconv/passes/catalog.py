@@ -75,6 +75,7 @@ from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
 from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.split_pointwise_conv import SplitPointwiseConv
 from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 
 __all__ = ["PASSES"]
@@ -110,6 +111,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeCasts,
     MergeReshapes,
     SinkReshapes,
+    SplitPointwiseConv,
     MergeConcats,
     MergeSlices,
     UnflattenMatmuls,

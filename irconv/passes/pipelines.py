@@ -64,6 +64,7 @@ _REWRITES = (
     "merge-arithmetic",
     "fuse-conv-batchnorm",
     "fuse-batchnorm-conv",
+    "split-pointwise-conv",
     "fold-scales",
     "fold-biases",
     "hoist-invariants",
