@@ -53,6 +53,7 @@ from irconv.passes.fusions.fuse_softmax import FuseSoftmax
 from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.hoist_invariants import HoistInvariants
+from irconv.passes.hoist_selections import HoistSelections
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -118,6 +119,7 @@ PASSES: tuple[type[Pass], ...] = (
     MergeMatmuls,
     CancelTransposes,
     HoistInvariants,
+    HoistSelections,
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,

@@ -68,6 +68,7 @@ _REWRITES = (
     "fold-scales",
     "fold-biases",
     "hoist-invariants",
+    "hoist-selections",
 )
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
