@@ -67,6 +67,7 @@ from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.fuse_skip_layer_normalization import FuseSkipLayerNormalization
 from irconv.passes.onnxruntime.lower_group_normalization import LowerGroupNormalization
 from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
@@ -148,6 +149,7 @@ PASSES: tuple[type[Pass], ...] = (
     LowerLongAttention,
     PackAttention,
     FuseGeluBias,
+    FuseSkipLayerNormalization,
     LowerSwish,
     LowerGroupNormalization,
     SeparateResidualSum,
