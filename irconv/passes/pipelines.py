@@ -65,9 +65,11 @@ _REWRITES = (
     "merge-arithmetic",
     "fuse-conv-batchnorm",
     "fuse-batchnorm-conv",
+    "split-pointwise-conv",
     "fold-scales",
     "fold-biases",
     "hoist-invariants",
+    "hoist-selections",
 )
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
