@@ -15,8 +15,10 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.evaluate import EvaluationError, Prediction
+from irconv.passes.base import PassContext
 from irconv.passes.decompose.base import Rule, replace_nodes
 from irconv.passes.decompose.resize import resize
+from irconv.passes.sites import Sites
 
 __all__ = ["COMPOSED", "evaluate_parts"]
 
@@ -59,7 +61,7 @@ def evaluate_parts(
     if between > max_bytes:
         raise EvaluationError(f"its results in between take {math.ceil(between)} bytes")
     model = _alone(node, tensors, prediction, max(version, _PARTS))
-    refusals = replace_nodes(model, _RULES).refusals
+    refusals = replace_nodes(model, _RULES, Sites(PassContext())).refusals
     if refusals:
         raise EvaluationError(refusals[0].reason)
     evaluator = ReferenceEvaluator(ir.serde.serialize_model(model))

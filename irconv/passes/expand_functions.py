@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from irconv.graph.function_bodies import expand_nodes
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 
 __all__ = ["ExpandFunctions"]
 
@@ -23,7 +24,7 @@ __all__ = ["ExpandFunctions"]
 class ExpandFunctions(Pass):
     """Replace the named operators of the default domain by their function bodies.
 
-    Nodes inside a body are not expanded in the same run.
+    A named operator inside the body of another one is expanded too.
 
     Attributes:
         ops: Operator types to expand.
@@ -52,11 +53,17 @@ class ExpandFunctions(Pass):
     ops: tuple[str, ...] = ()
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Expand every node of the named operators; linear in nodes."""
-        del context
-        wanted = frozenset(self.ops)
-        expanded, refused = expand_nodes(
-            model, lambda node: node.domain == "" and node.op_type in wanted
-        )
+        """Expand every node of the named operators; linear in nodes, old and new."""
+        wanted, sites = frozenset(self.ops), Sites(context)
+        expanded: list[str] = []
+        refused: list[tuple[ir.Node, str]] = []
+        for _ in range(len(wanted) + 1):
+            found, refused = expand_nodes(
+                model, lambda node: node.domain == "" and node.op_type in wanted, sites.permit
+            )
+            expanded += found
+            if not found:
+                break
         refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in refused)
-        return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)
+        details = {"expanded": dict(Counter(expanded))}
+        return PassResult(bool(expanded), details, refusals, sites.made)

@@ -18,6 +18,7 @@ from irconv.graph.static_dims import StaticDims, known_items
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.composed import COMPOSED, evaluate_parts
+from irconv.passes.sites import Sites
 
 __all__ = ["FoldConstants"]
 
@@ -90,15 +91,16 @@ class FoldConstants(Pass):
         for scope in scopes(model):
             folder.fold(scope.graph, scope)
         folder.finish()
-        details = {"folded": folder.count, "bytes": folder.bytes}
-        return PassResult(folder.count > 0, details, tuple(folder.refusals))
+        made = folder.sites.made
+        details = {"folded": len(made), "bytes": folder.bytes}
+        return PassResult(bool(made), details, tuple(folder.refusals), made)
 
 
 class _Folder:
     """One run of the pass."""
 
     def __init__(self, model: ir.Model, options: FoldConstants, context: PassContext) -> None:
-        self.count = 0
+        self.sites = Sites(context)
         self.refusals: list[Refusal] = []
         self._functions = model.functions
         self._options = options
@@ -135,7 +137,8 @@ class _Folder:
         except EvaluationError as reason:
             self.refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
             return
-        self._replace(node, results, graph, scope)
+        if self.sites.permit(node):
+            self._replace(node, results, graph, scope)
 
     def _static(self, node: ir.Node, scope: Scope) -> dict[str, _Array] | None:
         """Return the result where it follows from static dims alone."""
@@ -205,7 +208,6 @@ class _Folder:
         inputs = list(node.inputs)
         detach(node)
         self._editor.remove(node)
-        self.count += 1
         for source in dict.fromkeys(inputs):
             self._release(source)
 

@@ -19,6 +19,7 @@ from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
 from irconv.passes.decompose.wide_dtypes import DTYPES, biased, check_wraps, wrapped_around
 from irconv.passes.opset.infer import infer_outputs
+from irconv.passes.sites import Sites
 
 __all__ = ["Emulation"]
 
@@ -37,6 +38,7 @@ class Emulation:
         substitutes: Returns what may stand for a dtype at an operator, best first; None where
             the dtype needs no substitute.
         rounded: Whether floats are rounded after every node.
+        sites: The account of the run.
         emulated: How many nodes were wrapped, by operator type.
         refusals: Nodes that stayed, and why.
     """
@@ -44,6 +46,7 @@ class Emulation:
     names: NameAllocator
     substitutes: Callable[[str, ir.DataType], Sequence[ir.DataType] | None]
     rounded: bool
+    sites: Sites
     emulated: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     _wide: dict[tuple[object, ir.Value, ir.DataType], ir.Value] = field(default_factory=dict)
@@ -57,15 +60,15 @@ class Emulation:
                     self._visit(node, scope.opsets.get("", 1))
         self._clean()
         details = {"emulated": dict(sorted(self.emulated.items()))}
-        return PassResult(bool(self.emulated), details, tuple(self.refusals))
+        return PassResult(bool(self.emulated), details, tuple(self.refusals), self.sites.made)
 
     def _visit(self, node: ir.Node, version: int) -> None:
-        untyped = [value for value in node.outputs if value.type is None]
-        if untyped:
+        stated = [(value, value.type, value.shape) for value in node.outputs]
+        if any(kind is None for _, kind, _ in stated):
             infer_outputs(node, version)
         if not self._emulate(node, version):
-            for value in untyped:
-                value.type, value.shape = None, None
+            for value, kind, shape in stated:
+                value.type, value.shape = kind, shape
 
     def _emulate(self, node: ir.Node, version: int) -> bool:
         """Wrap a node if it needs that and can be wrapped; return whether it did."""
@@ -74,23 +77,27 @@ class Emulation:
             for value in (*node.inputs, *node.outputs)
             if value is not None and isinstance(value.type, ir.TensorType) and value.dtype
         }
-        op_type, name = node.op_type, node.name or ""
+        op_type = node.op_type
         known = {dtype: self.substitutes(op_type, dtype) for dtype in sorted(dtypes)}
         foreign = {dtype: found for dtype, found in known.items() if found is not None}
         if not foreign or any(True for _ in subgraphs_of(node)):
             return False
         try:
+            _check_typed(node)
             targets = {
                 dtype: _substitute(node, version, dtype, found) for dtype, found in foreign.items()
             }
-            self._wrap(Site(node, self.names, version), targets)
+            wrapped = self._wrap(Site(node, self.names, version), targets)
         except Keep as reason:
-            self.refusals.append(Refusal(name, op_type, str(reason)))
+            self.refusals.append(Refusal(node.name or "", op_type, str(reason)))
+            return False
+        if not wrapped:
             return False
         self.emulated[op_type] += 1
         return True
 
-    def _wrap(self, site: Site, targets: Mapping[ir.DataType, ir.DataType]) -> None:
+    def _wrap(self, site: Site, targets: Mapping[ir.DataType, ir.DataType]) -> bool:
+        """Wrap a node; return whether that may be done."""
         node = site.node
         graph = node.graph
         op_type = node.op_type
@@ -119,11 +126,16 @@ class Emulation:
             narrow.append(cast)
             if dtype.is_integer() or not self.rounded:
                 exact.append((cast, new))
+        if not self.sites.permit(node):
+            site.discard()
+            return False
         site.replace(narrow)
         for narrow_value, wide in (*found.items(), *exact):
-            if wide.dtype is not None:
+            kept = wide.producer() is None or wide.graph is not None
+            if kept and wide.dtype is not None:
                 self._wide[graph, narrow_value, wide.dtype] = wide
         self._casts += [cast for cast, _ in exact]
+        return True
 
     def _copied(
         self,
@@ -152,6 +164,13 @@ class Emulation:
             unread = not value.uses() and not value.is_graph_output()
             if node is not None and unread and isinstance(node.graph, ir.Graph):
                 node.graph.remove(node, safe=True)
+
+
+def _check_typed(node: ir.Node) -> None:
+    """Keep a node with an operand that would stay as it is, as its dtype is not known."""
+    for value in node.inputs:
+        if value is not None and value.type is None:
+            raise Keep(f"the dtype of {value.name!r} is unknown; run infer-shapes first")
 
 
 def _widened(attribute: ir.Attr, targets: Mapping[ir.DataType, ir.DataType]) -> ir.Attr:

@@ -17,12 +17,12 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import (
     dims_of,
-    float_attribute,
-    int_attribute,
     made_by,
+    number_attribute,
     only_reader,
     operand,
     pairs,
@@ -85,9 +85,9 @@ class FuseSkipLayerNormalization(Fusion):
             raise Keep(f"{total.name!r} has {len(dims)} axes, and the kernels take 2 or 3")
         if data.dtype not in _KERNELS:
             raise Keep(f"the kernels take float32 and float16, and {data.name!r} is {data.dtype}")
-        if int_attribute(node, "axis", -1) not in (-1, len(dims) - 1):
+        if number_attribute(node, "axis", -1) not in (-1, len(dims) - 1):
             raise Keep("it does not normalize the last axis alone")
-        if int_attribute(node, "stash_type", _FLOAT) != _FLOAT:
+        if number_attribute(node, "stash_type", _FLOAT) != _FLOAT:
             raise Keep("it does not compute in float32")
         parameters = [_along(operand(node, index), dims[-1]) for index in (1, 2)]
         if node.op_type == "RMSNormalization":
@@ -99,7 +99,7 @@ class FuseSkipLayerNormalization(Fusion):
             op_type,
             inputs[: _last(inputs)],
             [node.outputs[0], None, None, total] if kept else [node.outputs[0]],
-            {"epsilon": float_attribute(node, "epsilon", _EPSILON)},
+            {"epsilon": number_attribute(node, "epsilon", _EPSILON)},
             domain=CONTRIB,
             sized=True,
             before=addition,

@@ -1,0 +1,207 @@
+"""What is asked of a model after passes: the same outputs, a sound model, nothing left to do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from execution import open_session
+from onnx.reference import ReferenceEvaluator
+from orders import is_exact
+from strategy import RandomModel
+
+from irconv.graph.serialize import save_model
+from irconv.passes.base import Pass, PassContext
+from irconv.passes.fit_onnxruntime import FitOnnxruntime
+from irconv.passes.manager import PassManager
+from irconv.runtime.base import Runner
+from irconv.runtime.onnxruntime import OnnxRuntimeRunner
+from irconv.verify.metrics import compare_outputs
+from irconv.verify.movement import movement_limits
+
+__all__ = ["assert_kept", "is_usable", "outputs_of"]
+
+Outputs = dict[str, np.ndarray]
+_OTHER_SIZE = 2
+"""What a named dimension is in a second run, where the model allows for it."""
+
+
+def outputs_of(model: onnx.ModelProto, feeds: Outputs) -> Outputs:
+    """Return the outputs of a model in ONNX Runtime, whose own optimizations are off."""
+    session = open_session(model)
+    names = [value.name for value in model.graph.output]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def is_usable(random: RandomModel) -> bool:
+    """Say whether the checker accepts a model, and ONNX Runtime gives the same outputs twice."""
+    try:
+        onnx.checker.check_model(random.proto, full_check=True)
+        first, second = (outputs_of(random.proto, random.feeds) for _ in range(2))
+    except Exception:
+        return False
+    return all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def assert_kept(random: RandomModel, passes: Sequence[Pass]) -> list[str]:
+    """Run passes one after the other, each twice, and check all that they promise.
+
+    Returns:
+        The passes that changed something.
+
+    Raises:
+        AssertionError: Saying which promise does not hold; where outputs differ, the passes are
+            run again one by one to name the first that moved them.
+    """
+    model, modified = _run_each_twice(random.model(), passes)
+    if not modified:
+        return []
+    try:
+        _compare(random, model, modified)
+    except AssertionError as error:
+        raise AssertionError(f"{_first_wrong(random, passes)}: {error}") from error
+    return [str(pass_) for pass_ in modified]
+
+
+def _run_each_twice(model: ir.Model, passes: Sequence[Pass]) -> tuple[ir.Model, list[Pass]]:
+    """Run passes, each a second time right after itself; return those that changed something."""
+    pipeline = [pass_ for pass_ in passes for _ in range(2)]
+    manager = PassManager(pipeline, strict=True)
+    assert manager.passes == pipeline, "the manager keeps an order that it allows"
+    result = manager.run(model)
+    modified: list[Pass] = []
+    for pass_, first, second in zip(passes, result.records[::2], result.records[1::2], strict=True):
+        assert not second.modified, f"{pass_} changes the model again when it runs a second time"
+        if first.modified:
+            modified.append(pass_)
+    return result.model, modified
+
+
+def _first_wrong(random: RandomModel, passes: Sequence[Pass]) -> str:
+    model = random.model()
+    for pass_ in passes:
+        before = ir.to_proto(model)
+        model, acted = _run_each_twice(model, [pass_])
+        if acted:
+            try:
+                _compare(RandomModel(before, random.feeds), model, [pass_])
+            except AssertionError as error:
+                return f"{pass_} ({error}) on\n{onnx.printer.to_text(before)}\n"
+    return "all passes together, none of them alone"
+
+
+def _compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> None:
+    after = ir.to_proto(model)
+    try:
+        onnx.checker.check_model(after, full_check=True)
+    except Exception as error:
+        raise AssertionError(f"the checker refuses the model: {error}") from error
+    _compare_declarations(random.proto, after)
+    _compare_outputs(random.proto, model, random.feeds, passes)
+    resized = _resized(random)
+    if resized is None:
+        return
+    try:
+        outputs_of(random.proto, resized)
+    except Exception:
+        return  # the model holds sizes that fit the first inputs alone
+    _compare_outputs(random.proto, model, resized, passes)
+
+
+def _resized(random: RandomModel) -> Outputs | None:
+    """Return inputs in which the named dimensions have another size; None where none has a name."""
+    feeds, named = dict(random.feeds), False
+    for value in random.proto.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param and value.name in feeds:
+                feeds[value.name] = np.take(feeds[value.name], range(_OTHER_SIZE), axis)
+                named = True
+    return feeds if named else None
+
+
+def _compare_outputs(
+    before: onnx.ModelProto, model: ir.Model, feeds: Outputs, passes: Sequence[Pass]
+) -> None:
+    was = outputs_of(before, feeds)
+    now = _outputs_after(model, ir.to_proto(model), feeds)
+    for name, array in was.items():
+        assert now[name].dtype == array.dtype, f"output {name!r}: another dtype"
+        assert now[name].shape == array.shape, f"output {name!r}: another shape"
+    if all(is_exact(pass_) for pass_ in passes):
+        for name, array in was.items():
+            assert now[name].tobytes() == array.tobytes(), f"output {name!r}: a bit differs"
+        return
+    _compare_numbers(before, model, feeds, was, now)
+
+
+def _outputs_after(model: ir.Model, proto: onnx.ModelProto, feeds: Outputs) -> Outputs:
+    """Run a model; where ONNX Runtime lacks a kernel, after ``fit-onnxruntime``."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as LacksKernel
+
+    try:
+        return outputs_of(proto, feeds)
+    except LacksKernel:
+        fitted = ir.from_proto(proto)
+        FitOnnxruntime().run(fitted, PassContext())
+        try:
+            return outputs_of(ir.to_proto(fitted), feeds)
+        except LacksKernel:
+            return _by_reference(proto, feeds)
+    except Exception as error:
+        raise AssertionError(f"ONNX Runtime no longer runs the model: {error}") from error
+
+
+def _by_reference(proto: onnx.ModelProto, feeds: Outputs) -> Outputs:
+    names = [value.name for value in proto.graph.output]
+    return dict(zip(names, ReferenceEvaluator(proto).run(names, feeds), strict=True))
+
+
+def _compare_declarations(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+    for was, now in zip(before.graph.output, after.graph.output, strict=True):
+        assert was.name == now.name
+        assert was.type.tensor_type.elem_type == now.type.tensor_type.elem_type, was.name
+        dims, kept = was.type.tensor_type.shape.dim, now.type.tensor_type.shape.dim
+        assert len(dims) == len(kept), f"output {was.name!r} is declared with another rank"
+        for dim, other in zip(dims, kept, strict=True):
+            if dim.HasField("dim_value"):
+                assert dim == other, f"output {was.name!r} is declared with another shape"
+
+
+def _compare_numbers(
+    before: onnx.ModelProto, model: ir.Model, feeds: Outputs, was: Outputs, now: Outputs
+) -> None:
+    """Hold outputs to the tolerance that rounding noise gives.
+
+    The noise is that of the model before and after: an operator that adds up many terms inside
+    shows its roundings only where it is written out.
+    """
+    moved = {
+        name: metrics
+        for name, metrics in compare_outputs([was], [now]).items()
+        if not metrics.equal
+    }
+    if not moved:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+
+        def open_reference(part: ir.Model) -> Runner:
+            path = Path(folder, "part.onnx")
+            path.unlink(missing_ok=True)
+            save_model(part, path)
+            return OnnxRuntimeRunner(path, optimize=False, threads=1)
+
+        limits = movement_limits(ir.from_proto(before), moved, [was], [feeds], open_reference)
+        if any(metrics.max_abs > limits.get(name, 0.0) for name, metrics in moved.items()):
+            other = movement_limits(model, moved, [now], [feeds], open_reference)
+            limits = {name: max(limits.get(name, 0.0), other.get(name, 0.0)) for name in moved}
+    for name, metrics in moved.items():
+        limit = limits.get(name, 0.0)
+        assert not metrics.problem, f"output {name!r}: {metrics.problem}"
+        assert not metrics.nonfinite_mismatches, f"output {name!r} became NaN or infinite"
+        assert metrics.max_abs <= limit, (
+            f"output {name!r} moved by {metrics.max_abs:.3g}, and rounding explains {limit:.3g}"
+        )
