@@ -17,7 +17,7 @@ from irconv.deploy import BundleCheck, run_bundle, verify_bundle
 from irconv.explanation import Explanation, explain_pass
 from irconv.goldens import check_golden, diff_goldens, record
 from irconv.inspection import inspect_path
-from irconv.optimize import OptimizeResult, choose_target, optimize_model
+from irconv.optimize import OptimizeResult, choose_proof, choose_target, optimize_model
 from irconv.passes.base import PassContext
 from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
 from irconv.plugins import load_registry
@@ -114,8 +114,12 @@ def optimize(
     shapes: Sequence[str] = (),
     strict: bool = False,
     target: str | None = None,
+    **options: Any,
 ) -> OptimizeResult:
     """Run the pass pipeline alone, from an ONNX file to an ONNX file.
+
+    At level 3 the result is run and compared with the source; see
+    :func:`irconv.optimize.optimize_model`.
 
     Args:
         model: The ``.onnx`` file to read.
@@ -127,16 +131,19 @@ def optimize(
         shapes: ``--shape`` texts.
         strict: Whether a pass that breaks its contract stops the run.
         target: With level 3: the target whose own passes run after the level's.
+        **options: With level 3: ``data``, ``golden``, ``samples``, ``seed``, ``timeout`` and
+            ``max_ram`` of :class:`irconv.config.CompileOptions`, for the run.
 
     Raises:
+        MismatchError: At level 3, if the outputs of the result are off, or prove nothing.
         InputError: If the model cannot be read or the result cannot be written.
         UsageError: If a text cannot be read, or a target is named where it adds nothing.
     """
     ranges = parse_shapes(shapes)
     registry = load_registry()
     backend, added = choose_target(registry, target, level, passes)
-    backends = [] if backend is None else [backend]
-    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backends)
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backend)
+    prove = choose_proof(_options(level=level, passes=passes, shapes=tuple(shapes), **options))
     return optimize_model(
         Path(model),
         Path(output),
@@ -147,6 +154,7 @@ def optimize(
         strict=strict,
         max_rounds=MAX_ROUNDS,
         added=added,
+        prove=prove,
     )
 
 

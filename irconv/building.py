@@ -31,6 +31,7 @@ from irconv.passes.pipelines import (
     build_pipeline,
     relaxed_passes,
     resolve_pipeline,
+    spec_texts,
     target_pipeline,
 )
 from irconv.plugins import Registry
@@ -39,6 +40,7 @@ from irconv.runtime.reference import ReferenceRuntime
 from irconv.runtime.remote import RemoteRunner
 from irconv.shapes import DimRange, parse_shapes
 from irconv.verify.golden import Golden, load_golden
+from irconv.verify.legalized import LegalizationObserver
 from irconv.verify.observers import AccuracyObserver, DumpObserver, VerifyObserver
 from irconv.verify.source import golden_from_source
 from irconv.verify.tolerance import Tolerance, derive_tolerances
@@ -51,20 +53,31 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A target's own copy of the model, optimized for it and fitted to it.
+    """A model with everything that was done to it on the way to a target.
 
     Attributes:
-        model: The fitted model.
-        records: What each pass did.
-        specs: The passes as spec text.
-        effects: By output name, the largest absolute difference that lossy passes made, those
-            of the target-independent pipeline included.
+        model: The model.
+        records: What each pass did, those of the level first.
+        specs: The passes as spec text, in the order in which they ran.
+        effects: By output name, the largest absolute difference that lossy passes made.
     """
 
     model: ir.Model
     records: list[PassRecord]
     specs: list[str]
     effects: dict[str, float]
+
+    def then(
+        self,
+        model: ir.Model,
+        records: Sequence[PassRecord],
+        specs: Sequence[str],
+        effects: Mapping[str, float],
+    ) -> Fitted:
+        """Return what more passes made of it; their records and effects are added."""
+        names = {**self.effects, **effects}
+        added = {name: self.effects.get(name, 0.0) + effects.get(name, 0.0) for name in names}
+        return Fitted(model, [*self.records, *records], [*self.specs, *specs], added)
 
 
 class Build:
@@ -79,13 +92,13 @@ class Build:
         runs: Whether models are run at all; without, there are no goldens and nothing is
             verified.
         observers: Called around each pass of every stage, after the build's own observers.
+        backends: The targets.
 
     Attributes:
         seconds: Wall time by stage.
-        records: What each pass of the target-independent pipeline did.
-        pipeline: That pipeline, in the order in which it ran.
         original: The model as it was imported.
-        model: The model as it is now.
+        optimized: What the level's pipeline made of it, by the spec texts that were asked for:
+            one entry, or one for each choice of passes where targets avoid different ones.
         golden: Inputs and the source's outputs; None if nothing is run.
     """
 
@@ -110,13 +123,12 @@ class Build:
         self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="irconv-")))
         self.reference = stack.enter_context(ReferenceRuntime(options.limits()))
         self.seconds: dict[str, float] = {}
-        self.records: list[PassRecord] = []
-        self.effects: dict[str, float] = {}
         self.imported: Imported
         self.original: ir.Model
-        self.model: ir.Model
+        self.optimized: dict[tuple[str, ...], Fitted] = {}
         self.golden: Golden | None = None
-        self.pipeline: list[Pass] = []
+        self._pipelines: dict[str, list[Pass]] = {}
+        self._pass_seconds: dict[tuple[str, ...], float] = {}
         self._stack = stack
         self._observers = tuple(observers)
         self._backends = tuple(backends)
@@ -142,23 +154,23 @@ class Build:
         return self.golden.inputs if self.golden else ()
 
     def load(self) -> None:
-        """Bring the source into the IR, and build the pipeline so that its errors come first."""
+        """Bring the source into the IR, and build the pipelines so that their errors come first."""
         options = self.options
-        self.pipeline = resolve_pipeline(
-            self.registry,
-            options.level,
-            options.passes,
-            options.quantize,
-            options.prune,
-            self.shapes,
-            self._backends,
-        )
+        for backend in self._backends:
+            self._pipelines[str(backend)] = resolve_pipeline(
+                self.registry,
+                options.level,
+                options.passes,
+                options.quantize,
+                options.prune,
+                self.shapes,
+                backend,
+            )
         with self.timed("frontend", f"reading {self.source}"):
             self.imported = self._stack.enter_context(
                 import_model(self.source, options, self.registry)
             )
-        self.model = self.imported.model
-        self.original = snapshot(self.model)
+        self.original = snapshot(self.imported.model)
 
     def take_goldens(self) -> None:
         """Take inputs and the source framework's outputs, unless nothing will be run."""
@@ -172,31 +184,51 @@ class Build:
             )
 
     def optimize(self) -> None:
-        """Run the target-independent pipeline."""
+        """Run the level's pipeline, once for all targets that avoid the same passes of it."""
+        names: dict[tuple[str, ...], list[str]] = {}
+        pipelines: dict[tuple[str, ...], list[Pass]] = {}
+        for backend in self._backends:
+            pipeline = self._pipelines[str(backend)]
+            names.setdefault(spec_texts(pipeline), []).append(backend.name)
+            pipelines[spec_texts(pipeline)] = pipeline
+        for texts, pipeline in pipelines.items():
+            targets = [] if len(pipelines) == 1 else names[texts]
+            already = self.seconds.pop("passes", 0.0)
+            self.optimized[texts] = self._optimize(pipeline, targets)
+            self._pass_seconds[texts] = self.seconds["passes"]
+            self.seconds["passes"] += already
+
+    def _optimize(self, pipeline: Sequence[Pass], targets: Sequence[str]) -> Fitted:
+        """Run one choice of the level's passes on a copy of the model.
+
+        Args:
+            pipeline: The passes.
+            targets: Names of the targets that it is for; none if it is for all of them.
+        """
         options = self.options
         observers: list[Observer] = []
         accuracy = AccuracyObserver(self.open_reference, self.samples)
         if self.samples:
-            observers += _needed(accuracy, self.pipeline)
+            observers += _needed(accuracy, pipeline)
             if options.verify_each:
                 observers.append(VerifyObserver(self.open_reference, self.samples, inside=True))
             elif options.level == HIGHEST_LEVEL:
                 relaxed = relaxed_passes()
                 observers.append(VerifyObserver(self.open_reference, self.samples, only=relaxed))
         if options.dump_ir:
-            observers.append(DumpObserver(Path(options.dump_ir)))
+            observers.append(DumpObserver(Path(options.dump_ir, "-".join(targets))))
         manager = PassManager(
-            self.pipeline,
+            pipeline,
             strict=options.strict,
             max_rounds=MAX_ROUNDS,
             observers=[*observers, *self._observers],
             check="end",
         )
-        with self.timed("passes", f"optimizing ({len(self.pipeline)} passes)"):
-            result = manager.run(self.model, self.context())
-        self.model, self.records = result.model, result.records
-        self.pipeline = manager.passes
-        self.effects = dict(accuracy.effects)
+        purpose = f" for {', '.join(targets)}" if targets else ""
+        with self.timed("passes", f"optimizing{purpose} ({len(pipeline)} passes)"):
+            result = manager.run(snapshot(self.original), self.context())
+        specs = list(spec_texts(manager.passes))
+        return Fitted(result.model, result.records, specs, dict(accuracy.effects))
 
     def context(self, backend: Backend | None = None) -> PassContext:
         """Return what passes may use beside the graph, for one target or for all."""
@@ -214,23 +246,31 @@ class Build:
         ``measure``, only if it pays on the target.
         """
         options = self.options
+        texts = spec_texts(self._pipelines[str(backend)])
+        shared = self.optimized[texts]
+        self.seconds["passes"] = self._pass_seconds[texts]
         passes = target_pipeline(self.registry, backend, options.level, options.passes)
         if not passes:
-            return Fitted(snapshot(self.model), [], [], self.effects)
+            return shared.then(snapshot(shared.model), [], [], {})
         with self.timed("passes", f"{backend.name}: optimizing for the target"):
             if not (self.samples and options.measure):
-                return self._run_added(passes, backend, self._observers)
+                added = self._run_added(shared.model, passes, backend, self._observers)
+                return shared.then(added.model, added.records, added.specs, added.effects)
             measure = self._measure(backend)
-            fitted = self._run_added(passes, backend, [measure])
+            added = self._run_added(shared.model, passes, backend, [measure])
             if not measure.pending:
-                return fitted
+                return shared.then(added.model, added.records, added.specs, added.effects)
             rest = [p for n, p in enumerate(order_passes(passes)) if n not in measure.pending]
-            again = self._run_added(rest, backend, self._observers)
-            records = with_left_out(fitted.records, again.records, measure.pending)
-            return Fitted(again.model, records, fitted.specs, again.effects)
+            again = self._run_added(shared.model, rest, backend, self._observers)
+            records = with_left_out(added.records, again.records, measure.pending)
+            return shared.then(again.model, records, added.specs, again.effects)
 
     def _run_added(
-        self, passes: Sequence[Pass], backend: Backend, observers: Sequence[Observer]
+        self,
+        model: ir.Model,
+        passes: Sequence[Pass],
+        backend: Backend,
+        observers: Sequence[Observer],
     ) -> Fitted:
         """Run passes of a target once on a copy of the model, each held to its effect."""
         accuracy = AccuracyObserver(self.open_reference, self.samples)
@@ -238,9 +278,9 @@ class Build:
         verify = VerifyObserver(self.open_reference, self.samples, inside=inside)
         own: list[Observer] = [accuracy, verify] if self.samples else []
         manager = PassManager(passes, strict=self.options.strict, observers=[*own, *observers])
-        result = manager.run(snapshot(self.model), self.context(backend))
-        specs = [str(pass_) for pass_ in manager.passes]
-        return Fitted(result.model, result.records, specs, _added(self.effects, accuracy.effects))
+        result = manager.run(snapshot(model), self.context(backend))
+        specs = list(spec_texts(manager.passes))
+        return Fitted(result.model, result.records, specs, dict(accuracy.effects))
 
     def _measure(self, backend: Backend) -> MeasureObserver:
         return MeasureObserver(
@@ -264,19 +304,25 @@ class Build:
             passes = build_pipeline(self.registry, backend.legalization())
             accuracy = AccuracyObserver(self.open_reference, self.samples)
             own = _needed(accuracy, passes) if self.samples else []
+            if self.samples and self.options.verify_each:
+                own.append(
+                    LegalizationObserver(
+                        self.open_reference, self.samples, strict=self.options.strict
+                    )
+                )
             manager = PassManager(
-                passes, strict=True, observers=[*own, *self._observers], check="end"
+                passes,
+                strict=True,
+                observers=[*own, *self._observers],
+                check="end",
+                way_out="report it to the target's author with the model; another target may do",
             )
             result = manager.run(optimized.model, self.context(backend))
             diagnostics = backend.check(result.model, self.shapes)
         if diagnostics:
             raise UnsupportedError(str(backend), diagnostics, where=f"target {backend.name}")
-        return Fitted(
-            result.model,
-            [*optimized.records, *result.records],
-            [*optimized.specs, *(str(pass_) for pass_ in manager.passes)],
-            _added(optimized.effects, accuracy.effects),
-        )
+        specs = spec_texts(manager.passes)
+        return optimized.then(result.model, result.records, specs, accuracy.effects)
 
     def tolerances(self, precision: Precision) -> dict[str, Tolerance]:
         """Return how far each output may be off at a precision, derived once."""
@@ -291,7 +337,3 @@ class Build:
 def _needed(accuracy: AccuracyObserver, passes: Sequence[Pass]) -> list[Observer]:
     """Return the observer where it has something to measure."""
     return [accuracy] if any(pass_.effect == "lossy" for pass_ in passes) else []
-
-
-def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}

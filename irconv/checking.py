@@ -25,6 +25,7 @@ from irconv.passes.pipelines import (
     MAX_ROUNDS,
     build_pipeline,
     resolve_pipeline,
+    spec_texts,
     target_pipeline,
 )
 from irconv.plugins import Registry, load_registry
@@ -77,13 +78,19 @@ def check_model(
     names = list(registry.backends()) if "all" in targets else list(targets)
     backends = [registry.build_backend(name) for name in names]
     shapes = parse_shapes(options.shapes)
-    pipeline = resolve_pipeline(
-        registry, options.level, options.passes, options.quantize, options.prune, shapes, backends
-    )
+    asked = (options.level, options.passes, options.quantize, options.prune, shapes)
+    pipelines = [resolve_pipeline(registry, *asked, backend) for backend in backends]
+    optimized: dict[tuple[str, ...], ir.Model] = {}
     with import_model(source, options, registry) as imported:
-        manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")
-        model = manager.run(imported.model, PassContext(shapes=shapes)).model
-        return [_check(backend, model, shapes, registry, options) for backend in backends]
+        for pipeline in pipelines:
+            if spec_texts(pipeline) not in optimized:
+                manager = PassManager(pipeline, max_rounds=MAX_ROUNDS, check="end")
+                result = manager.run(snapshot(imported.model), PassContext(shapes=shapes))
+                optimized[spec_texts(pipeline)] = result.model
+        return [
+            _check(backend, optimized[spec_texts(pipeline)], shapes, registry, options)
+            for backend, pipeline in zip(backends, pipelines, strict=True)
+        ]
 
 
 def _check(

@@ -22,11 +22,13 @@ from irconv.config import CompileOptions
 from irconv.errors import IrconvError, MismatchError, MissingError, UsageError
 from irconv.graph.atomic import publish_directory, staging_directory
 from irconv.graph.interface import input_specs, output_specs
+from irconv.passes.manager import PassRecord
 from irconv.passes.pipelines import HIGHEST_LEVEL
 from irconv.plugins import Registry, load_registry
 from irconv.results import CompileResult, TargetResult
 from irconv.runtime.artifact import ArtifactWorker
 from irconv.spec import parse_spec
+from irconv.verify.change import in_words
 from irconv.verify.golden import save_golden
 from irconv.verify.tolerance import add_effects
 from irconv.verify.verifier import Verification, judge, not_run
@@ -52,23 +54,27 @@ def compile_model(
         progress: Called at the start of each stage.
 
     Raises:
-        InputError: If the model, the data or an option cannot be used.
+        InputError: If the model, the data or an option cannot be used, or nothing can be written.
         MissingError: If a target or framework is not installed.
         BackendError: If the source cannot be run, so that there is nothing to compare with.
     """
     registry = registry or load_registry()
     _check_measure(options, output)
+    _check_verify_each(options, output)
     backends, skipped = _choose_backends(registry, options)
+    names = _directory_names(backends)
+    if output is not None:
+        _check_output(output, names)
     with contextlib.ExitStack() as stack:
         build = _Compilation(source, output, options, registry, progress, stack, backends)
         build.load()
         build.take_goldens()
         build.optimize()
-        names = _directory_names(backends)
         results = [
             build.target(backend, name) for backend, name in zip(backends, names, strict=True)
         ]
-        return CompileResult(results, build.records, skipped)
+        records = [record for made in build.optimized.values() for record in made.records]
+        return CompileResult(results, records, skipped)
 
 
 def _check_measure(options: CompileOptions, output: Path | None) -> None:
@@ -88,6 +94,23 @@ def _check_measure(options: CompileOptions, output: Path | None) -> None:
             where="--measure",
             hint="use it with -O 3, without --passes and --dry-run",
         )
+
+
+def _check_verify_each(options: CompileOptions, output: Path | None) -> None:
+    """Refuse to verify where nothing is run."""
+    if options.verify_each and output is None:
+        raise UsageError(
+            "--verify-each has nothing to compare: a dry run runs no model",
+            where="--verify-each",
+            hint="leave --dry-run out",
+        )
+
+
+def _check_output(output: Path, names: Sequence[str]) -> None:
+    """See whether the bundles can be written before anything is built for them."""
+    for name in names:
+        with staging_directory(output / name):
+            pass
 
 
 def _choose_backends(
@@ -204,7 +227,7 @@ class _Compilation(Build):
             result.manifest = write_manifest(staging, facts, artifact)
             if verification.verdict == "fail":
                 result.error = MismatchError(
-                    f"target {result.target}: {verification.reason}",
+                    f"target {result.target}: {verification.reason}{_blamed(fitted.records)}",
                     where="verification",
                     hint=f"`irconv bisect {shlex.quote(self.source)} --target "
                     f"{shlex.quote(result.target)}` with the same "
@@ -251,14 +274,23 @@ class _Compilation(Build):
             "source": source.to_json(),
             "inputs": [spec.to_json() for spec in input_specs(self.original)],
             "outputs": [spec.to_json() for spec in output_specs(self.original)],
-            "pipeline": [*(str(pass_) for pass_ in self.pipeline), *fitted.specs],
-            "passes": [record.to_json() for record in [*self.records, *fitted.records]],
+            "pipeline": fitted.specs,
+            "passes": [record.to_json() for record in fitted.records],
             "verification": verification,
             "environment": environment((*_DISTRIBUTIONS, f"irconv-{backend.name}")),
             "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
             "peak_rss_bytes": max(peak * unit, self.worker_peak),
             "backend_rss_bytes": backend_rss_bytes,
         }
+
+
+def _blamed(records: Sequence[PassRecord]) -> str:
+    """Return which pass was seen to move something, of those that could not be taken back."""
+    for record in records:
+        entry = record.details.get("verified", {})
+        if record.modified and entry.get("verdict") == "fail":
+            return f"; {in_words(entry)}"
+    return ""
 
 
 _DISTRIBUTIONS = (

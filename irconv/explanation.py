@@ -192,7 +192,7 @@ def _stages(
         options.quantize,
         options.prune,
         parse_shapes(options.shapes),
-        [] if backend is None else [backend],
+        backend,
     )
     name = f"-O {options.level}" if options.passes is None else "--passes"
     stages = [_Stage(level, f"in the pipeline of {name}", MAX_ROUNDS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,20 @@ from irconv.passes.base import Pass, PassContext
 from irconv.passes.manager import Observer, PassManager, PassRecord
 from irconv.passes.pipelines import HIGHEST_LEVEL, target_pipeline
 from irconv.verbs import make_callable
+from irconv.verify.verifier import Verification, not_run
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from irconv.backends.base import Backend
+    from irconv.config import CompileOptions
     from irconv.plugins import Registry
 
-__all__ = ["OptimizeResult", "choose_target", "optimize_model"]
+__all__ = ["OptimizeResult", "choose_proof", "choose_target", "optimize_model"]
 
 make_callable(__name__)
+
+_NOTHING_PROVED = "below -O 3, and with --passes, nothing is run"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class OptimizeResult:
         bytes_after: Size of the files written.
         seconds: Wall time of everything.
         peak_rss_bytes: The most resident memory of this process so far, mapped files included.
+        verification: How the outputs of the result compare with those of the source; ``not-run``
+            where nothing was to be proved.
     """
 
     files: tuple[Path, ...]
@@ -57,6 +65,7 @@ class OptimizeResult:
     bytes_after: int
     seconds: float
     peak_rss_bytes: int
+    verification: Verification
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -71,7 +80,31 @@ class OptimizeResult:
             "bytes_after": self.bytes_after,
             "seconds": round(self.seconds, 3),
             "peak_rss_bytes": self.peak_rss_bytes,
+            "verification": self.verification.to_json(),
         }
+
+
+def choose_proof(options: CompileOptions) -> CompileOptions | None:
+    """Return how the result of optimizing is proved: at ``-O3`` as in a compilation, else not.
+
+    Args:
+        options: ``level``, ``passes``, and where samples come from.
+
+    Raises:
+        UsageError: If samples are given where nothing is run.
+    """
+    from irconv.config import CompileOptions
+
+    if options.level == HIGHEST_LEVEL and options.passes is None:
+        return options
+    for name in ("data", "golden", "samples", "seed"):
+        if getattr(options, name) != getattr(CompileOptions(), name):
+            raise UsageError(
+                f"--{name} changes nothing here: only the result of -O 3 is run and compared",
+                where=f"--{name}",
+                hint=f"add -O 3 and leave --passes out, or leave --{name} out",
+            )
+    return None
 
 
 def choose_target(
@@ -111,6 +144,8 @@ def optimize_model(
     max_rounds: int = 1,
     added: Sequence[Pass] = (),
     max_ram: int | None = None,
+    prove: CompileOptions | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> OptimizeResult:
     """Run passes on an ONNX file and write the result, all of it or nothing.
 
@@ -128,8 +163,13 @@ def optimize_model(
         added: Passes of one target, which run once after the pipeline.
         max_ram: Bytes of memory that may be taken, mapped files not counted; constants that
             passes compute are kept on disk past an eighth of it. None sets no limit.
+        prove: Where samples come from on which the result is run and compared with the source; if
+            it is off, the passes that ``-O3`` adds run again, each of them verified and rolled
+            back where it is to blame. None runs no model.
+        progress: Called with one line at the start of each stage.
 
     Raises:
+        MismatchError: If the result is to be proved and is off, or nothing can be proved.
         UsageError: If ``max_ram`` is less than the process has already.
         InputError: If the source cannot be read or the output cannot be written.
         BackendError: In strict mode, if a pass breaks its contract; or if ``max_ram`` is not
@@ -138,7 +178,7 @@ def optimize_model(
     with memory_limit(max_ram):
         return _optimize(
             source, output, passes, context or PassContext(), strict, observers, max_rounds,
-            added, DEFAULT_BUDGET if max_ram is None else max_ram // 8,
+            added, DEFAULT_BUDGET if max_ram is None else max_ram // 8, prove, progress,
         )  # fmt: skip
 
 
@@ -152,38 +192,107 @@ def _optimize(
     max_rounds: int,
     added: Sequence[Pass],
     constant_budget: int,
+    prove: CompileOptions | None,
+    progress: Callable[[str], None],
 ) -> OptimizeResult:
     start = time.perf_counter()
     loaded = load_model(source)
     nodes_before = node_count(loaded.model)
-    manager = PassManager(
-        passes, strict=strict, max_rounds=max_rounds, observers=observers, check="end"
-    )
-    last = PassManager(added, strict=strict, observers=observers, check="end")
     with staging_directory(output) as staging:
         context = dataclasses.replace(context, spill=Spill(staging, constant_budget))
-        first = manager.run(loaded.model, context)
-        result = last.run(first.model, context)
+        rewriting = _Rewriting(passes, added, context, strict, max_rounds, observers)
+        if prove is None:
+            progress(f"optimizing {source}")
+            done, verification = rewriting.run(loaded.model), not_run(_NOTHING_PROVED)
+        else:
+            done, verification = _proved(rewriting, loaded.model, prove, progress)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
         with output_errors(output):
             staged = save_model(
-                result.model, staging / output.name, inline_limit=inline_limit, flush=True
+                done.model, staging / output.name, inline_limit=inline_limit, flush=True
             )
         moves = [(path, output.with_name(path.name)) for path in reversed(staged)]
         bytes_after = sum(path.stat().st_size for path in staged)
         publish_files(moves)
     return OptimizeResult(
         files=tuple(final for _, final in moves),
-        pipeline=",".join(filter(None, (manager.spec, last.spec))),
-        records=(*first.records, *result.records),
+        pipeline=done.spec,
+        records=done.records,
         notes=loaded.notes,
         nodes_before=nodes_before,
-        nodes_after=node_count(result.model),
+        nodes_after=node_count(done.model),
         bytes_before=loaded.bytes,
         bytes_after=bytes_after,
         seconds=time.perf_counter() - start,
         peak_rss_bytes=_peak_rss_bytes(),
+        verification=verification,
     )
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A model after all passes, their records, and the pipeline as it ran."""
+
+    model: ir.Model
+    records: tuple[PassRecord, ...]
+    spec: str
+
+
+@dataclass(frozen=True)
+class _Rewriting:
+    """The passes of the level and those of a target, ready to run on any copy of the model."""
+
+    passes: Sequence[Pass]
+    added: Sequence[Pass]
+    context: PassContext
+    strict: bool
+    max_rounds: int
+    observers: Sequence[Observer]
+
+    @property
+    def lossy(self) -> bool:
+        return any(pass_.effect == "lossy" for pass_ in (*self.passes, *self.added))
+
+    def run(
+        self, model: ir.Model, level: Sequence[Observer] = (), added: Sequence[Observer] = ()
+    ) -> _Done:
+        """Run all passes; further observers look on at those of the level and of the target."""
+        first = PassManager(
+            self.passes,
+            strict=self.strict,
+            max_rounds=self.max_rounds,
+            observers=[*level, *self.observers],
+            check="end",
+        )
+        last = PassManager(
+            self.added, strict=self.strict, observers=[*added, *self.observers], check="end"
+        )
+        one = first.run(model, self.context)
+        two = last.run(one.model, self.context)
+        spec = ",".join(filter(None, (first.spec, last.spec)))
+        return _Done(two.model, (*one.records, *two.records), spec)
+
+
+def _proved(
+    rewriting: _Rewriting,
+    source: ir.Model,
+    options: CompileOptions,
+    progress: Callable[[str], None],
+) -> tuple[_Done, Verification]:
+    from irconv.graph.snapshot import snapshot
+    from irconv.proving import Observers, open_proof
+
+    runs: list[_Done] = []
+
+    def run(observers: Observers) -> ir.Model:
+        runs.append(rewriting.run(snapshot(source), *observers))
+        return runs[-1].model
+
+    progress("running the source for golden outputs")
+    with open_proof(source, options) as proof:
+        progress("optimizing it, and running the result")
+        verification = proof.prove(run, lossy=rewriting.lossy, progress=progress)
+    return runs[-1], verification
 
 
 def _peak_rss_bytes() -> int:

@@ -50,7 +50,8 @@ class CompileResult:
 
     Attributes:
         targets: One result a target, in the order asked for.
-        passes: Records of the target-independent pipeline.
+        passes: Records of the level's pipeline. Where targets avoid different passes of it, it ran
+            once for each such choice, and the records of one follow those of the other.
         skipped: With target ``all``: targets that are not available here, with the reason.
     """
 

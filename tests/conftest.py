@@ -10,6 +10,12 @@ from typing import Any
 
 import onnx
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 SMALL_NET = """
 < ir_version: 8, opset_import: ["" : 17] >

@@ -137,7 +137,8 @@ class Backend(Configurable, abc.ABC):
         name: The target's name, as the user types it.
         summary: One line for ``irconv targets``.
         avoids: Passes of the optimization levels after which the target would be slower, because
-            it has to take apart again what they put together.
+            it has to take apart again what they put together. They are left out for this target
+            alone.
     """
 
     summary: ClassVar[str] = ""

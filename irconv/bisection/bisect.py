@@ -27,7 +27,7 @@ from irconv.backends.base import Backend
 from irconv.bisection.backend import BackendSearch
 from irconv.bisection.result import Bisection, Culprit
 from irconv.bisection.search import first_bad
-from irconv.bisection.sites import find_rewrite
+from irconv.bisection.sites import find_rewrite, first_moved
 from irconv.bisection.steps import Step, StepRecorder
 from irconv.building import Build, Fitted, Progress
 from irconv.config import CompileOptions
@@ -96,10 +96,7 @@ def bisect_model(
         return _Search(build, backend, fitted, recorder.steps, output).run()
 
 
-_NOT_RUN = (
-    "The legalized model does not run in the reference runtime, so that the emitter may be to "
-    "blame as well."
-)
+_NOT_RUN = "the legalized model does not run in the reference runtime"
 
 
 class _Search:
@@ -132,7 +129,7 @@ class _Search:
         if in_graph is False:
             return dataclasses.replace(self._in_backend(), output=verdict, note=note)
         if in_graph is None:
-            note = " ".join(filter(None, (note, _NOT_RUN)))
+            note = "; ".join(filter(None, (note, _NOT_RUN)))
         models = [self.build.original, *(step.after for step in self.steps)]
         effects: list[Mapping[str, float]] = [{}, *(step.effects for step in self.steps)]
         if not self.steps or self._is_bad(models[0], {}):
@@ -140,13 +137,10 @@ class _Search:
         good, bad = first_bad(
             0, len(models) - 1, lambda number: self._is_bad(models[number], effects[number])
         )
+        if in_graph is None and bad == len(models) - 1:
+            return dataclasses.replace(self._after(good), output=verdict, note=note)
         if bad - good > 1:
-            passes = ", ".join(step.record.spec for step in self.steps[good:bad])
-            summary = (
-                f"one of the passes {passes} broke output {verdict.name!r}; the models between "
-                "them do not run in the reference runtime"
-            )
-            return dataclasses.replace(self._result("pass", summary, note), output=verdict)
+            return dataclasses.replace(self._between(good, bad), output=verdict, note=note)
         return dataclasses.replace(self._in_pass(self.steps[bad - 1]), output=verdict, note=note)
 
     def _result(
@@ -218,6 +212,33 @@ class _Search:
             return None
         return not all(entry.ok for entry in verification.outputs if entry.name == self.output)
 
+    def _after(self, good: int) -> Bisection:
+        """Say what is left where no model after a number of steps runs in the reference."""
+        passes = ", ".join(step.record.spec for step in self.steps[good:])
+        return self._result(
+            "pass-or-backend",
+            f"output {self.output!r} is right before {passes}; what comes after does not run in "
+            f"the reference runtime: a pass of these, or the emitter or runtime of target "
+            f"{self.backend}, broke it",
+            way_out="report it to the target's author with the model; another target may do",
+        )
+
+    def _between(self, good: int, bad: int) -> Bisection:
+        """Say what is left where the models between two steps do not run in the reference."""
+        steps = self.steps[good:bad]
+        passes = ", ".join(step.record.spec for step in steps)
+        result = self._result(
+            "pass",
+            f"one of the passes {passes} broke output {self.output!r}; the models between "
+            "them do not run in the reference runtime",
+            way_out="report it to the authors of these passes with the model",
+        )
+        result.stage = steps[-1].stage
+        result.tensor = first_moved(
+            steps[0].before, steps[-1].after, self.build.samples, self.build.open_reference
+        )
+        return result
+
     def _in_import(self) -> Bisection:
         return self._result(
             "import",
@@ -268,7 +289,8 @@ class _Search:
             return "report it to the target's author with the model; another target may do"
         if step.for_target:
             return "build with -O 2 meanwhile, and report it to the pass's author"
+        (optimized,) = self.build.optimized.values()
         rest = ",".join(
-            str(pass_) for pass_ in self.build.pipeline if pass_.name != step.pass_.name
+            text for text in optimized.specs if parse_spec(text).name != step.pass_.name
         )
         return f"build without it meanwhile, --passes '{rest}', and report it to its author"

@@ -9,9 +9,10 @@ from irconv.verify.verifier import OutputVerdict
 
 __all__ = ["Bisection", "Culprit", "FoundSite", "FoundTensor"]
 
-Culprit = Literal["none", "import", "pass", "backend"]
+Culprit = Literal["none", "import", "pass", "backend", "pass-or-backend"]
 """What broke the output: nothing did; bringing the source into the graph; a pass; the emitter
-or the runtime of the target."""
+or the runtime of the target; one of these two, where no model after the last that is right runs
+in the reference runtime."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from irconv.passes.base import PassContext, PassResult
 from irconv.runtime.base import Feeds
 from irconv.verify.movement import Movement, OpenReference, first_movement
 
-__all__ = ["find_rewrite", "found_tensor"]
+__all__ = ["find_rewrite", "first_moved"]
 
 IsBad = Callable[[ir.Model], "bool | None"]
 
@@ -51,7 +51,7 @@ def find_rewrite(
     if counted is None:
         movement = _movement(step.before, step.after, samples, open_reference)
         site = _site_of(movement, step) if movement is not None else None
-        return site, None if movement is None else found_tensor(movement)
+        return site, None if movement is None else _found_tensor(movement)
     before, after, result = counted
     last = result.sites[-1]
     group = _group_at(last.node, graph_difference(before, after))
@@ -63,8 +63,7 @@ def find_rewrite(
         () if group is None else _named(group.after),
         "count",
     )
-    movement = _movement(before, after, samples, open_reference)
-    return found, None if movement is None else found_tensor(movement)
+    return found, first_moved(before, after, samples, open_reference)
 
 
 def _first_bad_count(
@@ -131,8 +130,18 @@ def _movement(
         return None
 
 
-def found_tensor(movement: Movement) -> FoundTensor:
-    """Return a movement as it stands in a result."""
+def first_moved(
+    before: ir.Model,
+    after: ir.Model,
+    samples: Sequence[Feeds],
+    open_reference: OpenReference,
+) -> FoundTensor | None:
+    """Return the first tensor that is off between two states; None if that cannot be told."""
+    movement = _movement(before, after, samples, open_reference)
+    return None if movement is None else _found_tensor(movement)
+
+
+def _found_tensor(movement: Movement) -> FoundTensor:
     metrics = movement.metrics
     distance = None if metrics.nonfinite_mismatches else metrics.max_abs
     return FoundTensor(movement.name, movement.node, movement.op, distance, movement.limit)

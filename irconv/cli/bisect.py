@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from irconv.cli.options import changed_options, json_option, limit_options, source_options
+from irconv.cli.options import (
+    changed_options,
+    json_option,
+    judging_options,
+    limit_options,
+    source_options,
+)
 from irconv.cli.output import emit_json, progress
 from irconv.config import CompileOptions
 from irconv.errors import ExitCode
@@ -27,10 +33,7 @@ if TYPE_CHECKING:
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
 @click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
-@click.option("--data", type=click.Path(), help="Real inputs: an .npz file, or a folder of them.")
-@click.option("--golden", type=click.Path(), help="Recorded goldens to judge by.")
-@click.option("--samples", type=click.IntRange(1, 100), help="Generated samples. [default: 3]")
-@click.option("--seed", type=int, help="Seed of generated inputs. [default: 0]")
+@judging_options
 @click.option(
     "--python",
     type=click.Path(exists=True, dir_okay=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ import click
 from irconv.cli.options import (
     changed_options,
     json_option,
+    judging_options,
     limit_options,
     source_options,
     target_option,
 )
-from irconv.cli.output import emit_json, human_bytes, print_table, progress
+from irconv.cli.output import emit_json, human_bytes, print_error, print_table, progress
 from irconv.config import CompileOptions
 
 if TYPE_CHECKING:
@@ -44,17 +46,15 @@ if TYPE_CHECKING:
 @click.option("--passes", metavar="SPEC", help="Passes to run instead of the level's pipeline.")
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
 @click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
-@click.option("--data", type=click.Path(), help="Real inputs: an .npz file, or a folder of them.")
-@click.option("--golden", type=click.Path(), help="Recorded goldens to judge by.")
-@click.option("--samples", type=click.IntRange(1, 100), help="Generated samples. [default: 3]")
-@click.option("--seed", type=int, help="Seed of generated inputs. [default: 0]")
+@judging_options
 @click.option("--dry-run", is_flag=True, help="Check everything, build and write nothing.")
 @click.option("--offline", is_flag=True, help="Forbid the network; irconv itself never uses it.")
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
 @click.option(
     "--verify-each",
     is_flag=True,
-    help="Compare the outputs and the tensors inside before and after every pass.",
+    help="Compare the outputs and the tensors inside before and after every pass, the target's "
+    "legalization included.",
 )
 @click.option(
     "--measure",
@@ -104,7 +104,7 @@ def command(
     if as_json:
         emit_json(result.to_json())
     else:
-        _print(result, dry_run=dry_run, measure=options.measure)
+        _print(result, dry_run=dry_run, options=options)
     return int(result.exit_code)
 
 
@@ -122,10 +122,10 @@ def _forbid_network() -> None:
         os.environ[name] = "1"
 
 
-def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
-    for record in result.passes:
-        if record.error:
-            click.echo(f"warning: pass {record.spec} was rolled back: {record.error}", err=True)
+def _print(result: CompileResult, *, dry_run: bool, options: CompileOptions) -> None:
+    shared = dict.fromkeys(_rolled_back([record.to_json() for record in result.passes]))
+    for line in shared:
+        click.echo(f"warning: {line}", err=True)
     for name, reason in result.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
     if dry_run:
@@ -137,25 +137,46 @@ def _print(result: CompileResult, *, dry_run: bool, measure: bool) -> None:
             [_row(target) for target in result.targets],
         )
     for target in result.targets:
-        for line in _rolled_back(target, len(result.passes)):
-            click.echo(f"warning: {target.target}: {line}", err=True)
-        for line in _measured(target) if measure else ():
+        records = [] if target.manifest is None else target.manifest["passes"]
+        for line in _rolled_back(records):
+            if line not in shared:
+                click.echo(f"warning: {target.target}: {line}", err=True)
+        for kind, line in _compared(records) if options.verify_each else ():
+            click.echo(f"{kind}: {target.target}: {line}", err=True)
+        for line in _measured(target) if options.measure else ():
             click.echo(f"measured: {target.target}: {line}", err=True)
         for note in _notes(target):
             click.echo(f"note: {target.target}: {note}", err=True)
         if target.error is not None:
-            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            click.echo(str(target.error), err=True)
+            print_error(target.error)
 
 
-def _rolled_back(target: TargetResult, shared: int) -> list[str]:
-    """Return one line for each pass of the target itself that was rolled back."""
-    records = [] if target.manifest is None else target.manifest["passes"][shared:]
+def _rolled_back(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line for each pass that was rolled back."""
     return [
         f"pass {record['spec']} was rolled back: {record['error']}"
         for record in records
         if record.get("error")
     ]
+
+
+def _compared(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return what was compared, and each pass that stands though that failed or was not done."""
+    from irconv.verify.change import in_words
+
+    changes = [record for record in records if record["modified"]]
+    entries = [record.get("details", {}).get("verified") for record in changes]
+    held = sum(entry is not None and entry["verdict"] == "pass" for entry in entries)
+    lines = [
+        (
+            "verified",
+            f"{held} of {len(changes)} changes by passes moved nothing further than they declare",
+        )
+    ]
+    for entry in entries:
+        if entry is not None and (text := in_words(entry)):
+            lines.append(("warning" if entry["verdict"] == "fail" else "note", text))
+    return lines
 
 
 def _measured(target: TargetResult) -> list[str]:

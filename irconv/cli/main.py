@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import sys
 
 import click
 
 from irconv import __version__
 from irconv.cli.deferred_imports import defer_imports
-from irconv.errors import ExitCode, IrconvError
+from irconv.cli.output import emit_json, print_error
+from irconv.errors import ExitCode, IrconvError, UsageError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -68,13 +68,8 @@ def cli() -> None:
 
 def _report(error: IrconvError, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": error.to_json()}, indent=2))
-    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    click.echo(error.what, err=True)
-    if error.where:
-        click.echo(f"  where: {error.where}", err=True)
-    if error.hint:
-        click.echo(f"  next:  {error.hint}", err=True)
+        emit_json({"error": error.to_json()})
+    print_error(error)
 
 
 def run(arguments: list[str]) -> int:
@@ -84,6 +79,8 @@ def run(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="irconv", standalone_mode=False)
     except click.ClickException as error:
+        if as_json:
+            emit_json({"error": UsageError(error.format_message(), where="usage").to_json()})
         error.show()
         return int(ExitCode.BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from irconv.cli.options import json_option, max_ram_option
+from irconv.cli.options import (
+    changed_options,
+    json_option,
+    judging_options,
+    max_ram_option,
+    timeout_option,
+)
 from irconv.cli.output import emit_json, human_bytes, progress
+from irconv.config import CompileOptions
+
+if TYPE_CHECKING:
+    from irconv.verify.verifier import Verification
 
 
 @click.command("optimize")
@@ -30,9 +42,11 @@ from irconv.cli.output import emit_json, human_bytes, progress
 @click.option("--quantize", metavar="RECIPE", help="Quantization, such as weights-int8.")
 @click.option("--prune", metavar="SPEC", help="Pruning, such as magnitude{sparsity=0.5}.")
 @click.option("--shape", "shapes", multiple=True, metavar="DIM=N", help="Bind a dimension.")
+@judging_options
 @click.option("--strict", is_flag=True, help="Stop if a pass breaks its contract.")
 @click.option("--dump-ir", type=click.Path(path_type=Path), help="Folder for the IR after passes.")
 @max_ram_option("Memory to take, mapped files not counted, such as 1GiB.")
+@timeout_option
 @json_option
 def command(
     model: Path,
@@ -47,14 +61,17 @@ def command(
     dump_ir: Path | None,
     max_ram: int | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Run the pass pipeline alone on MODEL (.onnx). Nothing is run or compared.
+    """Run the pass pipeline alone on MODEL (.onnx).
 
     -O 0 does nothing; -O 1 cleans up and changes no bit of any output; -O 2 makes rewrites that are
-    exact in real arithmetic; -O 3 adds fusions and relaxed arithmetic, those of a target with
-    --target. `irconv passes` lists what each of them runs.
+    exact in real arithmetic; none of these runs the model. -O 3 adds fusions and relaxed
+    arithmetic, those of a target with --target; the result is run and compared with the source, and
+    what does not hold is rolled back, or nothing is written and the exit code is 1. `irconv passes`
+    lists what each of them runs.
     """
-    from irconv.optimize import choose_target, optimize_model
+    from irconv.optimize import choose_proof, choose_target, optimize_model
     from irconv.passes.base import PassContext
     from irconv.passes.pipelines import MAX_ROUNDS, resolve_pipeline
     from irconv.plugins import load_registry
@@ -64,10 +81,15 @@ def command(
     ranges = parse_shapes(shapes)
     registry = load_registry()
     backend, added = choose_target(registry, target, level, passes)
-    backends = [] if backend is None else [backend]
-    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backends)
+    pipeline = resolve_pipeline(registry, level, passes, quantize, prune, ranges, backend)
+    limits = {} if max_ram is None else {"max_ram": max_ram}
+    prove = choose_proof(
+        dataclasses.replace(
+            CompileOptions(),
+            **changed_options(level=level, passes=passes, shapes=shapes, **given, **limits),
+        )
+    )
     with progress(quiet=as_json) as show:
-        show(f"optimizing {model}")
         result = optimize_model(
             model,
             output,
@@ -80,6 +102,8 @@ def command(
             max_rounds=MAX_ROUNDS,
             added=added,
             max_ram=max_ram,
+            prove=prove,
+            progress=show,
         )
     if as_json:
         emit_json(result.to_json())
@@ -92,3 +116,15 @@ def command(
         f"{human_bytes(result.bytes_before)} -> {human_bytes(result.bytes_after)}, "
         f"{result.seconds:.2f} s"
     )
+    if prove is not None:
+        _print_proof(result.verification)
+
+
+def _print_proof(verification: Verification) -> None:
+    for entry in verification.outputs:
+        click.echo(
+            f"output {entry.name!r} agrees with the source: off by {entry.metrics.max_abs:.3g}, "
+            f"allowed is {entry.tolerance.value:.3g} ({entry.tolerance.basis})"
+        )
+    if verification.reason:
+        click.echo(f"note: {verification.reason}", err=True)

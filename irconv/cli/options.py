@@ -12,11 +12,13 @@ from irconv.config import CompileOptions, parse_bytes
 __all__ = [
     "changed_options",
     "json_option",
+    "judging_options",
     "limit_options",
     "max_ram_option",
     "python_option",
     "source_options",
     "target_option",
+    "timeout_option",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -107,10 +109,32 @@ def max_ram_option(text: str) -> Callable[[_F], _F]:
 
 def limit_options(function: _F) -> _F:
     """Add the limits of worker processes."""
-    function = max_ram_option("Memory a worker may use, such as 4GiB.")(function)
+    return timeout_option(max_ram_option("Memory a worker may use, such as 4GiB.")(function))
+
+
+def timeout_option(function: _F) -> _F:
+    """Add ``--timeout``."""
     return click.option(
         "--timeout", type=click.FloatRange(min=0.1), metavar="S", help="Seconds a step may take."
     )(function)
+
+
+def judging_options(function: _F) -> _F:
+    """Add the options that say on which inputs outputs are compared."""
+    for option in reversed(
+        (
+            click.option(
+                "--data", type=click.Path(), help="Real inputs: an .npz file, or a folder of them."
+            ),
+            click.option("--golden", type=click.Path(), help="Recorded goldens to judge by."),
+            click.option(
+                "--samples", type=click.IntRange(1, 100), help="Generated samples. [default: 3]"
+            ),
+            click.option("--seed", type=int, help="Seed of generated inputs. [default: 0]"),
+        )
+    ):
+        function = option(function)
+    return function
 
 
 def python_option(function: _F) -> _F:

@@ -10,12 +10,24 @@ from typing import Any
 
 import click
 
-__all__ = ["emit_json", "human_bytes", "print_table", "progress"]
+from irconv.errors import IrconvError
+
+__all__ = ["emit_json", "human_bytes", "print_error", "print_table", "progress"]
 
 
 def emit_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_error(error: IrconvError) -> None:
+    """Print on stderr what happened, where, and what to do next."""
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(error.what, err=True)
+    if error.where:
+        click.echo(f"  where: {error.where}", err=True)
+    if error.hint:
+        click.echo(f"  next:  {error.hint}", err=True)
 
 
 def human_bytes(size: int) -> str:

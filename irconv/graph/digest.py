@@ -1,4 +1,4 @@
-"""Digests of tensors, read in pieces so that a mapped weight never gets a copy on the heap."""
+"""Digests of tensors, read in pieces so that a weight in a file is never whole in memory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ def tensor_chunks(tensor: ir.TensorProtocol, chunk: int = _CHUNK) -> Iterator[by
     Each string of a string tensor is one piece that begins with its length (8 bytes).
 
     Args:
-        tensor: Any tensor; one that is mapped is read through its mapping.
+        tensor: Any tensor; one in a file is read from there and not mapped.
         chunk: The most bytes in one piece of a numeric tensor.
     """
+    if isinstance(tensor, MappedTensor):
+        yield from tensor.chunks(chunk)
+        return
     if tensor.dtype == ir.DataType.STRING:
         for text in _strings(tensor):
             yield len(text).to_bytes(8, "little") + text
@@ -143,13 +146,18 @@ class TensorKey:
 def _sample(tensor: ir.TensorProtocol) -> tuple[str, bool]:
     """Return a digest of the first, middle and last bytes, and whether those are all bytes."""
     digest = hashlib.sha256()
+    if isinstance(tensor, MappedTensor) and tensor.nbytes > _SMALL:
+        starts = (0, tensor.nbytes // 2, tensor.nbytes - _SAMPLE)
+        for sample in tensor.read((start, _SAMPLE) for start in starts):
+            digest.update(sample)
+        return digest.hexdigest(), False
     packed = None if tensor.dtype == ir.DataType.STRING else _packed_bytes(tensor)
     if packed is None and tensor.dtype != ir.DataType.STRING and tensor.nbytes > _SMALL:
         array = tensor.numpy()
         items = _SAMPLE // array.dtype.itemsize
         for start in (0, array.size // 2, array.size - items):
-            sample = array.flat[start : start + items].astype(array.dtype.newbyteorder("<"))
-            digest.update(sample.tobytes())
+            strided = array.flat[start : start + items].astype(array.dtype.newbyteorder("<"))
+            digest.update(strided.tobytes())
         return digest.hexdigest(), False
     if packed is None or packed.size <= _SMALL:
         for piece in tensor_chunks(tensor):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import onnx_ir as ir
 
 from irconv.graph.names import ambiguous_names
@@ -26,9 +28,13 @@ class Editor:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self._ambiguous = ambiguous_names(model)
+        self._model = model
         self._removed: dict[ir.Graph, list[ir.Node]] = {}
         self._outputs: dict[ir.Graph, dict[ir.Value, list[int]]] = {}
+
+    @cached_property
+    def _ambiguous(self) -> frozenset[str]:
+        return ambiguous_names(self._model)
 
     def blocker(self, old: ir.Value, new: ir.Value) -> str:
         """Return why ``new`` cannot stand in for ``old``; empty if it can.
@@ -81,6 +87,27 @@ class Editor:
         new.name = name
         new.type = old.type
         new.shape = old.shape
+
+    def replace(self, old: ir.Value, new: ir.Value) -> None:
+        """Make all that reads ``old`` read ``new``, which takes over its name as well.
+
+        What :meth:`redirect` asks for holds here too.
+        """
+        if not old.is_graph_output():
+            new.name, old.name = old.name, None
+        self.redirect(old, new)
+
+    def replace_node(self, old: ir.Node, new: ir.Node) -> None:
+        """Put ``new`` in the place of ``old``, both with one output, and mark ``old``.
+
+        The output of ``new`` takes over the name, the type and the shape of that of ``old``.
+        """
+        assert old.graph is not None
+        result, output = new.outputs[0], old.outputs[0]
+        result.name, result.type, result.shape = output.name, output.type, output.shape
+        old.graph.insert_before(old, new)
+        self.replace(output, result)
+        self.remove(old)
 
     def _positions(self, graph: ir.Graph) -> dict[ir.Value, list[int]]:
         if graph not in self._outputs:

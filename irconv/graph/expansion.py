@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from irconv.graph.walk import node_count, nodes_in_depth
+
 __all__ = ["expanded_node_count"]
 
 
@@ -13,17 +15,19 @@ def expanded_node_count(model: ir.Model) -> int | None:
     Each function is counted once, so 30 functions that each call the next twice cost 30 steps,
     not a thousand million.
     """
+    if not model.functions:
+        return node_count(model)
     sizes: dict[ir.OperatorIdentifier, int] = {}
     calls = {
         identifier: [
             node.op_identifier()
-            for node in function.all_nodes()
+            for node in nodes_in_depth(function.graph)
             if node.op_identifier() in model.functions
         ]
         for identifier, function in model.functions.items()
     }
     own = {
-        identifier: sum(1 for _ in function.all_nodes())
+        identifier: sum(1 for _ in nodes_in_depth(function.graph))
         for identifier, function in model.functions.items()
     }
     for root in calls:
@@ -39,4 +43,4 @@ def expanded_node_count(model: ir.Model) -> int | None:
             if any(callee in open_ for callee in waiting):
                 return None
             stack.extend(dict.fromkeys(waiting))
-    return sum(1 + sizes.get(node.op_identifier(), 0) for node in model.graph.all_nodes())
+    return sum(1 + sizes.get(node.op_identifier(), 0) for node in nodes_in_depth(model.graph))

@@ -28,7 +28,9 @@ class NoBodyError(Exception):
 
 
 def expand_nodes(
-    model: ir.Model, wanted: Callable[[ir.Node], bool]
+    model: ir.Model,
+    wanted: Callable[[ir.Node], bool],
+    permit: Callable[[ir.Node], bool] = lambda node: True,
 ) -> tuple[list[str], list[tuple[ir.Node, str]]]:
     """Replace each wanted node by its function body, in place; nothing else changes.
 
@@ -38,6 +40,7 @@ def expand_nodes(
     Args:
         model: The model.
         wanted: Whether to expand a node.
+        permit: Asked last before a node is expanded, whether it may be.
 
     Returns:
         Operator types of the expanded nodes; and the wanted nodes that stayed, with the reason.
@@ -54,6 +57,8 @@ def expand_nodes(
                 body = function_body(node, scope.opsets)
             except NoBodyError as error:
                 refused.append((node, str(error)))
+                continue
+            if not permit(node):
                 continue
             expanded.append(node.op_type)
             _rename(body, node, names)

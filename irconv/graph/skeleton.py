@@ -7,6 +7,7 @@ a weight is dtype and shape; the content matters only for small tensors such as 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any
 
 import onnx
@@ -129,7 +130,7 @@ def _attribute_into(
         ir.serde.serialize_reference_attribute_into(proto, attribute)
     elif attribute.type == ir.AttributeType.TENSOR:
         proto.type = onnx.AttributeProto.TENSOR
-        tensor = attribute.as_tensor()
+        tensor: ir.TensorProtocol = attribute.value
         _tensor_into(proto.t, tensor, tensor.name or "")
     elif attribute.type == ir.AttributeType.GRAPH:
         proto.type = onnx.AttributeProto.GRAPH
@@ -148,8 +149,9 @@ def _tensor_into(proto: onnx.TensorProto, tensor: ir.TensorProtocol, name: str) 
         proto.name = name
         return
     proto.name, proto.data_type = name, int(tensor.dtype)
-    proto.dims.extend(tensor.shape.numpy())
-    if tensor.size > _KEPT_ITEMS or tensor.dtype.bitwidth < 8:
+    dims = tensor.shape.numpy()
+    proto.dims.extend(dims)
+    if prod(dims) > _KEPT_ITEMS or tensor.dtype.bitwidth < 8:
         proto.data_location = onnx.TensorProto.EXTERNAL
         proto.external_data.add(key="location", value="elided")
     else:

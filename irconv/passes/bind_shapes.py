@@ -63,7 +63,7 @@ class BindShapes(Pass):
         _parse(self.dims)
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Bind the dimensions.
+        """Bind the dimensions, which have one size in the whole model; the pass has no sites.
 
         Raises:
             InputError: If no input has such a dimension, or a size contradicts a size that the

@@ -7,7 +7,7 @@ For permutations p and q with p ∘ q = id, and a node f that works in any order
 
 So every region of such nodes may hold its tensors in the order on either side of the transposes
 at its border. Each region takes the order that leaves fewer transposes, by a local search over
-regions, and the model is rewritten only where it has fewer in the end.
+its parts, and is rewritten only where it has fewer in the end. A region is one site.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.sites import Sites
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from irconv.passes.layout.form import Form
     from irconv.passes.layout.permutation import Permutation
 
 __all__ = ["CancelTransposes"]
@@ -69,28 +69,32 @@ class CancelTransposes(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Rewrite the model as long as that leaves fewer transposes; linear in nodes."""
         from irconv.passes.layout.candidates import grow
-        from irconv.passes.layout.choice import choose, count_transposes
+        from irconv.passes.layout.choice import choose
+        from irconv.passes.layout.regions import regions
         from irconv.passes.layout.rewrite import Rewriter
         from irconv.passes.layout.rules import RULES, RULES_BEFORE_18
 
-        del context
         opset = model.graph.opset_imports.get("", 0)
         rules = RULES if opset >= _AXES_ARE_INPUTS else RULES_BEFORE_18
         if opset < _OLDEST:
             return PassResult(False, {"needs-opset": _OLDEST})
-        cancelled = 0
+        sites, cancelled = Sites(context), 0
         for _ in range(_SWEEPS):
             graphs = [model.graph, *nested_graphs(model.graph)]
             seeds = list(_seeds(graphs))
-            if not seeds:
+            forms = choose(grow({}, seeds, rules), {}, graphs) if seeds else {}
+            taken = [
+                region
+                for region in (regions(forms, graphs) if seeds else [])
+                if region.saved > 0 and sites.permit(region.transposes[0])
+            ]
+            if not taken:
                 break
-            forms: dict[ir.Node, Form] = choose(grow({}, seeds, rules), {}, graphs)
-            saved = len(seeds) // 2 - count_transposes(forms, graphs)
-            if saved <= 0:
-                break
-            Rewriter(model, forms, "permuted").run()
-            cancelled += saved
-        return PassResult(cancelled > 0, {"cancelled": cancelled})
+            views = {node for region in taken for node in region.transposes}
+            changed = {node: form for region in taken for node, form in region.forms.items()}
+            Rewriter(model, changed, "permuted", views).run()
+            cancelled += sum(region.saved for region in taken)
+        return PassResult(cancelled > 0, {"cancelled": cancelled}, sites=sites.made)
 
 
 def _seeds(graphs: Iterable[ir.Graph]) -> Iterator[tuple[ir.Value, Permutation]]:

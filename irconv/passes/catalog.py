@@ -53,6 +53,7 @@ from irconv.passes.fusions.fuse_softmax import FuseSoftmax
 from irconv.passes.fusions.fuse_softplus import FuseSoftplus
 from irconv.passes.fusions.fuse_swish import FuseSwish
 from irconv.passes.hoist_invariants import HoistInvariants
+from irconv.passes.hoist_selections import HoistSelections
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.inline_functions import InlineFunctions
 from irconv.passes.lift_constants import LiftConstants
@@ -66,6 +67,7 @@ from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.onnxruntime.fuse_conv_activation import FuseConvActivation
 from irconv.passes.onnxruntime.fuse_gelu_bias import FuseGeluBias
 from irconv.passes.onnxruntime.fuse_matmul_transpose import FuseMatmulTranspose
+from irconv.passes.onnxruntime.fuse_skip_layer_normalization import FuseSkipLayerNormalization
 from irconv.passes.onnxruntime.lower_group_normalization import LowerGroupNormalization
 from irconv.passes.onnxruntime.lower_long_attention import LowerLongAttention
 from irconv.passes.onnxruntime.lower_swish import LowerSwish
@@ -75,6 +77,7 @@ from irconv.passes.prune_magnitude import PruneMagnitude
 from irconv.passes.quantize_weights import QuantizeWeights
 from irconv.passes.simplify import Simplify
 from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.split_pointwise_conv import SplitPointwiseConv
 from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 
 __all__ = ["PASSES"]
@@ -110,12 +113,14 @@ PASSES: tuple[type[Pass], ...] = (
     MergeCasts,
     MergeReshapes,
     SinkReshapes,
+    SplitPointwiseConv,
     MergeConcats,
     MergeSlices,
     UnflattenMatmuls,
     MergeMatmuls,
     CancelTransposes,
     HoistInvariants,
+    HoistSelections,
     FoldPadding,
     MergeArithmetic,
     FuseConvBatchnorm,
@@ -144,6 +149,7 @@ PASSES: tuple[type[Pass], ...] = (
     LowerLongAttention,
     PackAttention,
     FuseGeluBias,
+    FuseSkipLayerNormalization,
     LowerSwish,
     LowerGroupNormalization,
     SeparateResidualSum,

@@ -86,6 +86,8 @@ class ConvertOpset(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Convert; the model is changed as a whole or, if an error is raised, not at all.
 
+        The pass has no sites: an opset holds for the whole model.
+
         Raises:
             InputError: If a node of the default domain is there and no version of it imported.
             UnsupportedError: If a node has no form in the version wanted; all are listed.

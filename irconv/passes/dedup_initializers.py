@@ -13,7 +13,8 @@ from irconv.graph.edit import Editor
 from irconv.graph.scoped import ScopedTable
 from irconv.graph.scopes import scopes
 from irconv.graph.walk import all_graphs, subgraphs_of
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Pass, PassContext, PassResult, Refusal, Site
+from irconv.passes.sites import Sites
 
 __all__ = ["DedupInitializers"]
 
@@ -53,18 +54,15 @@ class DedupInitializers(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge equal initializers; linear in initializers, and in bytes of those that agree."""
-        del context
         kinds = Counter(
             _kind(tensor) for graph in all_graphs(model) for tensor in graph.initializers.tensors()
         )
-        merger = _Merger(Editor(model), kinds)
+        merger = _Merger(Editor(model), kinds, Sites(context))
         for scope in scopes(model):
             merger.merge(scope.graph)
-        return PassResult(
-            merger.count > 0,
-            {"merged": merger.count, "bytes": merger.bytes},
-            tuple(merger.refusals),
-        )
+        made = merger.sites.made
+        details = {"merged": len(made), "bytes": merger.bytes}
+        return PassResult(bool(made), details, tuple(merger.refusals), made)
 
 
 def _kind(tensor: ir.TensorProtocol) -> _Kind:
@@ -74,11 +72,11 @@ def _kind(tensor: ir.TensorProtocol) -> _Kind:
 class _Merger:
     """Merges graph by graph, each body seeing what its enclosing graphs keep."""
 
-    def __init__(self, editor: Editor, kinds: Counter[_Kind]) -> None:
+    def __init__(self, editor: Editor, kinds: Counter[_Kind], sites: Sites) -> None:
         self._editor = editor
         self._kinds = kinds
         self._kept: ScopedTable[TensorKey, ir.Value] = ScopedTable()
-        self.count = 0
+        self.sites = sites
         self.bytes = 0
         self.refusals: list[Refusal] = []
 
@@ -103,7 +101,8 @@ class _Merger:
         if reason:
             self.refusals.append(Refusal(name, "initializer", reason))
             return
+        if not self.sites.permit(Site(name, "initializer")):
+            return
         self._editor.redirect(value, first)
         del graph.initializers[name]
-        self.count += 1
         self.bytes += 0 if value.const_value is None else value.const_value.nbytes

@@ -15,9 +15,9 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
-from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.weights import chunks
 
 __all__ = ["DropDefaultInputs"]
@@ -32,69 +32,7 @@ _MOVES = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class DropDefaultInputs(Pass):
-    """Drop biases and initial states of zeros, steps of ones, and bounds that bound nothing.
-
-    Before::
-
-        <ir_version: 10, opset_import: ["" : 20]>
-        example (float[S, N, 2] x) => (float[S, 1, N, 1] y)
-        <float[1, 4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[1, 4, 1] r = {1, 2, 3, 4},
-         int64[1] one = {1}> {
-            n = Shape <start = 1, end = 2> (x)
-            sizes = Concat <axis = 0> (one, n, one)
-            zero = ConstantOfShape(sizes)
-            y = LSTM <hidden_size = 1> (x, w, r, , , zero, zero)
-        }
-
-    After::
-
-        <ir_version: 10, opset_import: ["" : 20]>
-        example (float[S, N, 2] x) => (float[S, 1, N, 1] y)
-        <float[1, 4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[1, 4, 1] r = {1, 2, 3, 4},
-         int64[1] one = {1}> {
-            n = Shape <start = 1, end = 2> (x)
-            sizes = Concat <axis = 0> (one, n, one)
-            zero = ConstantOfShape(sizes)
-            y = LSTM <hidden_size = 1> (x, w, r)
-        }
-
-    What computed an input goes with eliminate-dead-code. Adding a bias of 0.0 turns -0.0 into
-    0.0, so the pass is not bit-exact.
-    """
-
-    name: ClassVar[str] = "drop-default-inputs"
-    after: ClassVar[tuple[str, ...]] = ("fold-constants",)
-    effect: ClassVar[Effect] = "real-arithmetic"
-
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Drop in one sweep; linear in nodes and in elements of small biases."""
-        del context
-        dropped = 0
-        for scope in scopes(model):
-            for node in scope.nodes():
-                rules = _RULES.get(node.op_type) if node.domain == "" else None
-                if rules is not None and node.op_identifier() not in model.functions:
-                    dropped += _drop(node, rules)
-        return PassResult(dropped > 0, {"dropped": dropped})
-
-
 _Rule = Callable[[ir.Value], bool]
-
-
-def _drop(node: ir.Node, rules: Mapping[int, _Rule]) -> int:
-    dropped = 0
-    for index, is_default in rules.items():
-        value = node.inputs[index] if index < len(node.inputs) else None
-        if value is not None and is_default(value):
-            node.replace_input_with(index, None)
-            drop_unread(value)
-            dropped += 1
-    if dropped:
-        used = max(index for index, value in enumerate(node.inputs) if value is not None)
-        node.resize_inputs(used + 1)
-    return dropped
 
 
 def _is_zero(value: ir.Value, depth: int = 0) -> bool:
@@ -148,3 +86,63 @@ _RULES: Mapping[str, Mapping[int, _Rule]] = {
     "Slice": {4: _is_ones},
 }
 """For each operator: which inputs may go, and when."""
+
+
+@dataclass(frozen=True)
+class DropDefaultInputs(NodeRewrite[list[int]]):
+    """Drop biases and initial states of zeros, steps of ones, and bounds that bound nothing.
+
+    Before::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[S, N, 2] x) => (float[S, 1, N, 1] y)
+        <float[1, 4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[1, 4, 1] r = {1, 2, 3, 4},
+         int64[1] one = {1}> {
+            n = Shape <start = 1, end = 2> (x)
+            sizes = Concat <axis = 0> (one, n, one)
+            zero = ConstantOfShape(sizes)
+            y = LSTM <hidden_size = 1> (x, w, r, , , zero, zero)
+        }
+
+    After::
+
+        <ir_version: 10, opset_import: ["" : 20]>
+        example (float[S, N, 2] x) => (float[S, 1, N, 1] y)
+        <float[1, 4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[1, 4, 1] r = {1, 2, 3, 4},
+         int64[1] one = {1}> {
+            n = Shape <start = 1, end = 2> (x)
+            sizes = Concat <axis = 0> (one, n, one)
+            zero = ConstantOfShape(sizes)
+            y = LSTM <hidden_size = 1> (x, w, r)
+        }
+
+    What computed an input goes with eliminate-dead-code. Adding a bias of 0.0 turns -0.0 into
+    0.0, so the pass is not bit-exact.
+    """
+
+    name: ClassVar[str] = "drop-default-inputs"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants",)
+    effect: ClassVar[Effect] = "real-arithmetic"
+
+    op_types: ClassVar[frozenset[str]] = frozenset(_RULES)
+    counted: ClassVar[str] = "dropped"
+
+    def match(self, node: ir.Node, place: Place) -> list[int] | None:
+        """Return which inputs state the default; linear in elements of small biases."""
+        del place
+        found = []
+        for index, is_default in _RULES[node.op_type].items():
+            value = node.inputs[index] if index < len(node.inputs) else None
+            if value is not None and is_default(value):
+                found.append(index)
+        return found or None
+
+    def rewrite(self, node: ir.Node, match: list[int], place: Place) -> None:
+        """Drop these inputs."""
+        del place
+        for index in match:
+            value = node.inputs[index]
+            node.replace_input_with(index, None)
+            drop_unread(value)
+        used = max(index for index, value in enumerate(node.inputs) if value is not None)
+        node.resize_inputs(used + 1)

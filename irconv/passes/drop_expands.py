@@ -1,13 +1,13 @@
 """Dropping of Expand before operators that broadcast.
 
 An elementwise operator of two or more operands expands each to the shape of all (ONNX,
-*Multidirectional Broadcasting*). An Expand before it is no step of its own where the other operands
-bring the sizes that it brings.
+*Multidirectional Broadcasting*). An Expand is no step of its own where each of its readers is such
+an operator with other operands that bring the sizes that it brings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,7 +35,7 @@ _BROADCAST = frozenset(
 
 @dataclass(frozen=True)
 class DropExpands(Pass):
-    """Read what an Expand reads where the operator expands it itself.
+    """Read what an Expand reads where all of its readers expand it themselves.
 
     Before::
 
@@ -56,7 +56,9 @@ class DropExpands(Pass):
             y = Add(x, b)
         }
 
-    What nothing reads any more goes with eliminate-dead-code.
+    An Expand stays for all of its readers where one of them needs it: it is computed then anyway,
+    and readers of one value are easier to fuse than readers of two. What nothing reads any more
+    goes with eliminate-dead-code.
     """
 
     name: ClassVar[str] = "drop-expands"
@@ -66,68 +68,75 @@ class DropExpands(Pass):
         """Drop in one sweep; linear in nodes. Sizes are followed where an Expand is read only."""
         from irconv.graph.symbolic.sizes import Sizes
 
-        dropper = _Dropper(Sizes(model), Sites(context))
+        sizes, sites = Sizes(model), Sites(context)
+        refusals: list[Refusal] = []
         for graph in all_graphs(model):
             for node in tuple(graph):
-                if node.op_type not in _BROADCAST or node.op_identifier() in model.functions:
+                source = _expanded(node)
+                if source is None:
                     continue
-                if node.domain == "" and len(node.inputs) > 1:
-                    dropper.drop(node)
-        made = dropper.sites.made
-        return PassResult(bool(made), {"dropped": len(made)}, tuple(dropper.refusals), made)
+                readers = list(dict.fromkeys(use.node for use in node.outputs[0].uses()))
+                if not any(_broadcasts(reader, model) for reader in readers):
+                    continue
+                reason = _obstacle(node, source, readers, model, sizes)
+                if reason:
+                    refusals.append(Refusal(node.name or "", node.op_type, reason))
+                elif sites.permit(node):
+                    node.outputs[0].replace_all_uses_with(source)
+                    _remove(node)
+        return PassResult(
+            bool(sites.made), {"dropped": len(sites.made)}, tuple(refusals), sites.made
+        )
 
 
-class _Dropper:
-    def __init__(self, sizes: Sizes, sites: Sites) -> None:
-        self.sites = sites
-        self.refusals: list[Refusal] = []
-        self._sizes = sizes
-
-    def drop(self, node: ir.Node) -> None:
-        """Drop each Expand that a node reads, as long as its result keeps its shape."""
-        for index, value in enumerate(node.inputs):
-            expand = None if value is None else value.producer()
-            if expand is None or expand.op_type != "Expand" or expand.domain != "":
-                continue
-            source = expand.inputs[0] if expand.inputs else None
-            if source is None:
-                continue
-            reason = self._obstacle(node, index, expand, source)
-            if reason:
-                self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-            elif self.sites.permit(node):
-                node.replace_input_with(index, source)
-                _remove_unread(expand)
-
-    def _obstacle(self, node: ir.Node, index: int, expand: ir.Node, source: ir.Value) -> str:
-        if expand.graph is not node.graph:
-            return f"{expand.outputs[0].name!r} is expanded in another graph"
-        operands = list(node.inputs)
-        before = self._broadcast(operands)
-        operands[index] = source
-        after = self._broadcast(operands)
-        if before is None or after is None:
-            return "the rank of an operand is not known"
-        if before != after:
-            return f"nothing but {expand.outputs[0].name!r} surely brings all sizes of the result"
-        return ""
-
-    def _broadcast(self, operands: Sequence[ir.Value | None]) -> Dims | None:
-        from irconv.graph.symbolic.dims import broadcast
-
-        result: Dims = ()
-        for value in operands:
-            dims = self._sizes.dims(value)
-            if dims is None:
-                return None
-            result = broadcast(result, dims)
-        return result
+def _expanded(node: ir.Node) -> ir.Value | None:
+    """Return what an Expand expands; None for any other node."""
+    if node.op_type != "Expand" or node.domain != "" or not node.inputs:
+        return None
+    return node.inputs[0]
 
 
-def _remove_unread(expand: ir.Node) -> None:
+def _broadcasts(node: ir.Node, model: ir.Model) -> bool:
+    """Say whether an operator expands its operands by itself."""
+    standard = node.domain == "" and node.op_type in _BROADCAST and len(node.inputs) > 1
+    return standard and node.op_identifier() not in model.functions
+
+
+def _obstacle(
+    expand: ir.Node, source: ir.Value, readers: list[ir.Node], model: ir.Model, sizes: Sizes
+) -> str:
+    """Return why some reader of an Expand needs it; the empty text if none does."""
     output = expand.outputs[0]
-    if output.uses() or output.is_graph_output() or expand.graph is None:
-        return
+    if output.is_graph_output():
+        return f"{output.name!r} is an output of the graph"
+    for node in readers:
+        if not _broadcasts(node, model):
+            return f"{node.op_type} {node.name!r} reads it, which does not broadcast"
+        if node.graph is not expand.graph:
+            return f"{node.op_type} {node.name!r} reads it in another graph"
+        before = _broadcast(node.inputs, sizes)
+        after = _broadcast([source if value is output else value for value in node.inputs], sizes)
+        if before is None or after is None:
+            return f"the rank of an operand of {node.op_type} {node.name!r} is not known"
+        if before != after:
+            return f"nothing else surely brings all sizes of {node.outputs[0].name!r}"
+    return ""
+
+
+def _broadcast(operands: Iterable[ir.Value | None], sizes: Sizes) -> Dims | None:
+    from irconv.graph.symbolic.dims import broadcast
+
+    result: Dims = ()
+    for value in operands:
+        dims = sizes.dims(value)
+        if dims is None:
+            return None
+        result = broadcast(result, dims)
+    return result
+
+
+def _remove(expand: ir.Node) -> None:
+    assert expand.graph is not None
     inputs = list(expand.inputs)
     expand.graph.remove(expand, safe=True)
     for value in inputs:

@@ -15,6 +15,7 @@ from irconv.graph.scoped import ScopedTable
 from irconv.graph.scopes import ONNX_DOMAINS, Scope, scopes
 from irconv.graph.walk import subgraphs_of
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 
 __all__ = ["EliminateCommonSubexpressions"]
 
@@ -50,17 +51,18 @@ class EliminateCommonSubexpressions(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge in one sweep by hashing; linear in nodes and in bytes of equal constants."""
-        del context
-        merger = _Merger(model)
+        merger = _Merger(model, Sites(context))
         for scope in scopes(model):
             merger.merge(scope.graph, scope)
-        removed = merger.editor.finish()
-        return PassResult(removed > 0, {"removed": removed}, tuple(merger.refusals))
+        merger.editor.finish()
+        made = merger.sites.made
+        return PassResult(bool(made), {"removed": len(made)}, tuple(merger.refusals), made)
 
 
 class _Merger:
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, sites: Sites) -> None:
         self.editor = Editor(model)
+        self.sites = sites
         self.refusals: list[Refusal] = []
         self._functions = model.functions
         self._seen: ScopedTable[Hashable, ir.Node] = ScopedTable()
@@ -91,6 +93,8 @@ class _Merger:
             if reason:
                 self.refusals.append(Refusal(node.name or "", node.op_type, reason))
                 return
+        if not self.sites.permit(node):
+            return
         for old, new in pairs:
             self.editor.redirect(old, new)
         self.editor.remove(node)

@@ -7,15 +7,13 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from irconv.graph.edit import Editor
-from irconv.graph.walk import all_nodes
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["EliminateIdentity"]
 
 
 @dataclass(frozen=True)
-class EliminateIdentity(Pass):
+class EliminateIdentity(NodeRewrite[ir.Value]):
     """Remove ``Identity`` nodes, also of sequences and optionals, in bodies and functions.
 
     An ``Identity`` from an input or an initializer to a graph output stays, because both names
@@ -40,22 +38,17 @@ class EliminateIdentity(Pass):
 
     name: ClassVar[str] = "eliminate-identity"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Remove what can be removed, in one sweep; linear in nodes."""
-        del context
-        editor = Editor(model)
-        refusals: list[Refusal] = []
-        for node in all_nodes(model):
-            if node.op_type != "Identity" or node.domain != "":
-                continue
-            source = node.inputs[0] if len(node.inputs) == 1 else None
-            if source is None or len(node.outputs) != 1:
-                continue
-            reason = editor.blocker(node.outputs[0], source)
-            if reason:
-                refusals.append(Refusal(node.name or "", node.op_type, reason))
-                continue
-            editor.redirect(node.outputs[0], source)
-            editor.remove(node)
-        removed = editor.finish()
-        return PassResult(removed > 0, {"removed": removed}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Identity"})
+    counted: ClassVar[str] = "removed"
+
+    def match(self, node: ir.Node, place: Place) -> ir.Value | str | None:
+        """Return what an ``Identity`` reads; see :class:`NodeRewrite`."""
+        source = node.inputs[0] if len(node.inputs) == 1 else None
+        if source is None or len(node.outputs) != 1:
+            return None
+        return place.editor.blocker(node.outputs[0], source) or source
+
+    def rewrite(self, node: ir.Node, match: ir.Value, place: Place) -> None:
+        """Let the readers of the ``Identity`` read what it reads."""
+        place.editor.redirect(node.outputs[0], match)
+        place.editor.remove(node)

@@ -7,16 +7,14 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from irconv.graph.edit import Editor
-from irconv.graph.scopes import scopes
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.no_op_checks import CHECKS, REAL_CHECKS
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["EliminateNoOp"]
 
 
 @dataclass(frozen=True)
-class EliminateNoOp(Pass):
+class EliminateNoOp(NodeRewrite[ir.Value]):
     """Remove a ``Cast`` to the same dtype, a ``Transpose`` that keeps the order, and the like.
 
     The operators are those of :data:`irconv.passes.no_op_checks.CHECKS`. Adding the float 0.0
@@ -50,40 +48,28 @@ class EliminateNoOp(Pass):
     name: ClassVar[str] = "eliminate-no-op"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants")
 
+    op_types: ClassVar[frozenset[str]] = frozenset({*CHECKS, *REAL_CHECKS})
+    counted: ClassVar[str] = "removed"
+
     signed_zeros: bool = True
 
     def __post_init__(self) -> None:
         if not self.signed_zeros:
             object.__setattr__(self, "effect", "real-arithmetic")
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Remove what can be removed, in one sweep; linear in nodes."""
-        del context
-        checks = CHECKS if self.signed_zeros else {**CHECKS, **REAL_CHECKS}
-        editor = Editor(model)
-        refusals: list[Refusal] = []
-        for scope in scopes(model):
-            for node in scope.nodes():
-                check = checks.get(node.op_type) if node.domain == "" else None
-                if check is None or node.op_identifier() in model.functions:
-                    continue
-                verdict = check(node, scope.opsets)
-                if verdict is None:
-                    continue
-                reason = verdict if isinstance(verdict, str) else _bypass(node, verdict, editor)
-                if reason:
-                    refusals.append(Refusal(node.name or "", node.op_type, reason))
-        removed = editor.finish()
-        return PassResult(removed > 0, {"removed": removed}, tuple(refusals))
+    def match(self, node: ir.Node, place: Place) -> ir.Value | str | None:
+        """Return which input the first output is; see :class:`NodeRewrite`."""
+        check = CHECKS.get(node.op_type)
+        if not self.signed_zeros:
+            check = REAL_CHECKS.get(node.op_type, check)
+        verdict = None if check is None else check(node, place.scope.opsets)
+        if verdict is None or isinstance(verdict, str):
+            return verdict
+        if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
+            return "a further output is used"
+        return place.editor.blocker(node.outputs[0], verdict) or verdict
 
-
-def _bypass(node: ir.Node, source: ir.Value, editor: Editor) -> str:
-    """Let readers of the first output read ``source``; return why not where that cannot be."""
-    output = node.outputs[0]
-    if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
-        return "a further output is used"
-    reason = editor.blocker(output, source)
-    if not reason:
-        editor.redirect(output, source)
-        editor.remove(node)
-    return reason
+    def rewrite(self, node: ir.Node, match: ir.Value, place: Place) -> None:
+        """Let the readers of the first output read that input."""
+        place.editor.redirect(node.outputs[0], match)
+        place.editor.remove(node)

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from irconv.graph.function_bodies import expand_nodes
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.sites import Sites
 
 __all__ = ["ExpandFunctions"]
 
@@ -53,16 +54,16 @@ class ExpandFunctions(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Expand every node of the named operators; linear in nodes, old and new."""
-        del context
-        wanted = frozenset(self.ops)
+        wanted, sites = frozenset(self.ops), Sites(context)
         expanded: list[str] = []
         refused: list[tuple[ir.Node, str]] = []
         for _ in range(len(wanted) + 1):
             found, refused = expand_nodes(
-                model, lambda node: node.domain == "" and node.op_type in wanted
+                model, lambda node: node.domain == "" and node.op_type in wanted, sites.permit
             )
             expanded += found
             if not found:
                 break
         refusals = tuple(Refusal(node.name or "", node.op_type, why) for node, why in refused)
-        return PassResult(bool(expanded), {"expanded": dict(Counter(expanded))}, refusals)
+        details = {"expanded": dict(Counter(expanded))}
+        return PassResult(bool(expanded), details, refusals, sites.made)

@@ -13,24 +13,29 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor, is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import FLOATS
 from irconv.runtime.base import Array
 
 __all__ = ["FoldBiases"]
 
-_OLDEST_OPSET = 7
 _BIAS = 2
 
 
 @dataclass(frozen=True)
-class FoldBiases(Pass):
+class _Match:
+    """The operator before a sum, and its new bias."""
+
+    producer: ir.Node
+    dtype: ir.DataType
+    bias: Array
+
+
+@dataclass(frozen=True)
+class FoldBiases(NodeRewrite[_Match]):
     """Fold Add and Sub of a constant into the bias of Conv, ConvTranspose, or a normalization.
 
     The constant is one number, or one for each channel. A Gemm with a constant bias takes one
@@ -59,37 +64,33 @@ class FoldBiases(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fuse-conv-batchnorm")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fold in one sweep; linear in nodes."""
-        del context
-        editor, names = Editor(model), NameAllocator(model)
-        refusals: list[Refusal] = []
-        folded = 0
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) < _OLDEST_OPSET:
-                continue
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node)
-                    if isinstance(found, str):
-                        refusals.append(Refusal(node.name or "", node.op_type, found))
-                    elif found is not None:
-                        _fold(node, found, scope, names, editor)
-                        folded += 1
-        return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Add", "Sub"})
+    oldest_opset: ClassVar[int] = 7
+    counted: ClassVar[str] = "folded"
 
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return the operator before a sum, and its new bias; see :class:`NodeRewrite`."""
+        del place
+        return _match(node)
 
-@dataclass(frozen=True)
-class _Match:
-    """The operator before a sum, and its new bias."""
-
-    producer: ir.Node
-    dtype: ir.DataType
-    bias: Array
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Give the operator the new bias, and drop the sum."""
+        producer, output = match.producer, node.outputs[0]
+        old = [*node.inputs, *producer.inputs[_BIAS:]]
+        tensor = ir.Tensor(match.bias, dtype=match.dtype)
+        bias = place.constant(producer, f"{output.name}_bias", tensor)
+        producer.resize_inputs(max(_BIAS + 1, len(producer.inputs)))
+        producer.replace_input_with(_BIAS, bias)
+        place.editor.replace(output, producer.outputs[0])
+        place.editor.remove(node)
+        place.editor.finish()
+        for value in old:
+            if is_constant(value):
+                drop_unread(value)
 
 
 def _match(node: ir.Node) -> _Match | str | None:
-    if node.op_type not in ("Add", "Sub") or node.domain != "" or len(node.inputs) != 2:
+    if len(node.inputs) != 2:
         return None
     data, constant = node.inputs
     if node.op_type == "Add" and is_constant(data):
@@ -164,24 +165,6 @@ def _new_bias(producer: ir.Node, vector: Array, data: ir.Value, axis: int) -> _M
 def _is_of_last_axis(node: ir.Node, data: ir.Value) -> bool:
     axis = node.attributes.get_int("axis", -1)
     return axis == -1 or (data.shape is not None and axis == len(data.shape) - 1)
-
-
-def _fold(node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> None:
-    producer, output = match.producer, node.outputs[0]
-    old = [*node.inputs, *producer.inputs[_BIAS:]]
-    name = names.fresh(f"{output.name}_bias")
-    tensor = ir.Tensor(match.bias, dtype=match.dtype)
-    bias = add_constant(producer, name, tensor, is_function=scope.is_function)
-    producer.resize_inputs(max(_BIAS + 1, len(producer.inputs)))
-    producer.replace_input_with(_BIAS, bias)
-    if not output.is_graph_output():
-        producer.outputs[0].name, output.name = output.name, None
-    editor.redirect(output, producer.outputs[0])
-    editor.remove(node)
-    editor.finish()
-    for value in old:
-        if is_constant(value):
-            drop_unread(value)
 
 
 _AXES: Mapping[str, int] = {

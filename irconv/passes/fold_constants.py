@@ -17,6 +17,8 @@ from irconv.graph.scopes import Scope, scopes
 from irconv.graph.static_dims import StaticDims, known_items
 from irconv.graph.walk import all_graphs, subgraphs_of
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.composed import COMPOSED, evaluate_parts
+from irconv.passes.sites import Sites
 
 __all__ = ["FoldConstants"]
 
@@ -32,12 +34,12 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 class FoldConstants(Pass):
     """Replace nodes whose inputs are all constant by their results.
 
-    Shapes, sizes and single dims that are static fold too, even where the batch is dynamic.
-    The size of a result is inferred before anything is computed, so that a small model cannot
-    grow large. Evaluation is by ONNX's reference implementation, which raises where a kernel
-    would kill the process. Random nodes, control flow, custom operators, calls of local
-    functions and (de)quantization never fold, and neither does what would store a weight that
-    others read as it is a second time.
+    Shapes, sizes and single dims that are static fold too, even where the batch is dynamic. The
+    size of a result is inferred before anything is computed, so that a small model cannot grow
+    large. Evaluation is by ONNX's reference implementation, which raises where a kernel would kill
+    the process, and that of Resize by sums along one axis after another. Random nodes, control
+    flow, custom operators, calls of local functions and (de)quantization never fold, and neither
+    does what would store a weight that others read as it is a second time.
 
     Attributes:
         max_bytes: The most bytes of one result; all results together may take the context's
@@ -89,15 +91,16 @@ class FoldConstants(Pass):
         for scope in scopes(model):
             folder.fold(scope.graph, scope)
         folder.finish()
-        details = {"folded": folder.count, "bytes": folder.bytes}
-        return PassResult(folder.count > 0, details, tuple(folder.refusals))
+        made = folder.sites.made
+        details = {"folded": len(made), "bytes": folder.bytes}
+        return PassResult(bool(made), details, tuple(folder.refusals), made)
 
 
 class _Folder:
     """One run of the pass."""
 
     def __init__(self, model: ir.Model, options: FoldConstants, context: PassContext) -> None:
-        self.count = 0
+        self.sites = Sites(context)
         self.refusals: list[Refusal] = []
         self._functions = model.functions
         self._options = options
@@ -134,7 +137,8 @@ class _Folder:
         except EvaluationError as reason:
             self.refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
             return
-        self._replace(node, results, graph, scope)
+        if self.sites.permit(node):
+            self._replace(node, results, graph, scope)
 
     def _static(self, node: ir.Node, scope: Scope) -> dict[str, _Array] | None:
         """Return the result where it follows from static dims alone."""
@@ -154,7 +158,8 @@ class _Folder:
         _check_kind(node, scope, self._functions)
         tensors = [constant_tensor(value) for value in node.inputs]
         floats = any(tensor is not None and tensor.dtype.is_floating_point() for tensor in tensors)
-        if floats and node.op_type in ROUNDED and not self._options.rounding:
+        rounded = node.op_type in COMPOSED or (floats and node.op_type in ROUNDED)
+        if rounded and not self._options.rounding:
             raise EvaluationError("runtimes round it differently (see the option rounding)")
         read = sum(tensor.nbytes for tensor in tensors if tensor is not None)
         if read > _READ_FACTOR * self._options.max_bytes:
@@ -172,6 +177,9 @@ class _Folder:
             raise EvaluationError(
                 f"it would store {large[0].name!r}, which others read as it is, a second time"
             )
+        if node.op_type in COMPOSED:
+            limit = _READ_FACTOR * self._options.max_bytes
+            return evaluate_parts(node, prediction, tensors, scope.opsets, limit)
         return evaluate(prediction, tensors, scope.opsets)
 
     def _replace(
@@ -200,7 +208,6 @@ class _Folder:
         inputs = list(node.inputs)
         detach(node)
         self._editor.remove(node)
-        self.count += 1
         for source in dict.fromkeys(inputs):
             self._release(source)
 
@@ -252,7 +259,7 @@ def _check_kind(
         reason = "it is random"
     elif node.op_type in _QUANTIZED:
         reason = "folding it would undo a quantization"
-    elif node.op_type not in EXACT and node.op_type not in ROUNDED:
+    elif node.op_type not in EXACT | ROUNDED | COMPOSED:
         reason = "the operator is not evaluated"
     elif any(attribute.is_ref() for attribute in node.attributes.values()):
         reason = "an attribute depends on the caller of the function"

@@ -8,21 +8,17 @@ weight would cost more than the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
 from irconv.graph.reshape_form import reshape_form
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.runtime.base import Array
 
 __all__ = ["FoldLayouts"]
@@ -32,7 +28,15 @@ _SUFFIX = "_laid_out"
 
 
 @dataclass(frozen=True)
-class FoldLayouts(Pass):
+class _Change:
+    """A change of layout: the shape that results, and how to make it."""
+
+    shape: tuple[int, ...]
+    apply: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class FoldLayouts(NodeRewrite[_Change]):
     """Replace Transpose, Reshape, Squeeze, Unsqueeze and Flatten of a weight by a new weight.
 
     The new weight is computed where it is read, so a mapped weight stays mapped until then. What
@@ -59,37 +63,39 @@ class FoldLayouts(Pass):
     name: ClassVar[str] = "fold-layouts"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "eliminate-identity")
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fold in one sweep; linear in nodes. No weight is read."""
-        del context
-        editor, names = Editor(model), NameAllocator(model)
-        refusals: list[Refusal] = []
-        folded = 0
-        for scope in scopes(model):
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node)
-                    if isinstance(found, str):
-                        refusals.append(Refusal(node.name or "", node.op_type, found))
-                    elif found is not None:
-                        _fold(node, found, scope, names, editor)
-                        folded += 1
-        return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset(
+        {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+    )
+    counted: ClassVar[str] = "folded"
 
+    def match(self, node: ir.Node, place: Place) -> _Change | str | None:
+        """Return the change of a weight's layout; no weight is read."""
+        del place
+        return _match(node)
 
-@dataclass(frozen=True)
-class _Change:
-    """A change of layout: the shape that results, and how to make it."""
-
-    shape: tuple[int, ...]
-    apply: Callable[[Array], Array]
+    def rewrite(self, node: ir.Node, match: _Change, place: Place) -> None:
+        """Put the new weight in the place of the node."""
+        value, read = node.inputs[0], list(node.inputs)
+        tensor = constant_tensor(value)
+        assert value is not None
+        assert tensor is not None
+        lazy = ir.LazyTensor(
+            lambda: ir.Tensor(match.apply(tensor.numpy()), dtype=tensor.dtype),
+            tensor.dtype,
+            ir.Shape(match.shape),
+        )
+        stem = (value.name or "").removesuffix(_SUFFIX)
+        place.editor.redirect(node.outputs[0], place.constant(node, stem + _SUFFIX, lazy))
+        place.editor.remove(node)
+        place.editor.finish()
+        for item in dict.fromkeys(read):
+            drop_unread(item)
 
 
 def _match(node: ir.Node) -> _Change | str | None:
-    rule = _RULES.get(node.op_type) if node.domain == "" else None
     value = node.inputs[0] if node.inputs else None
     tensor = constant_tensor(value)
-    if rule is None or value is None or tensor is None:
+    if value is None or tensor is None:
         return None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
         return "an attribute of it is a parameter of the enclosing function"
@@ -99,6 +105,7 @@ def _match(node: ir.Node) -> _Change | str | None:
         return f"{value.name!r} has other readers, and a copy of it would make the model larger"
     if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < _BYTE:
         return f"tensors of {tensor.dtype} are not moved"
+    rule = _transpose if node.op_type == "Transpose" else _reshape
     return rule(node, tuple(tensor.shape.numpy()))
 
 
@@ -121,31 +128,3 @@ def _reshape(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:
     if int(np.prod(sizes, dtype=np.int64)) != int(np.prod(shape, dtype=np.int64)):
         return None
     return _Change(tuple(sizes), lambda array: array.reshape(sizes))
-
-
-def _fold(
-    node: ir.Node, change: _Change, scope: Scope, names: NameAllocator, editor: Editor
-) -> None:
-    value, read = node.inputs[0], list(node.inputs)
-    tensor = constant_tensor(value)
-    assert value is not None
-    assert tensor is not None
-    lazy = ir.LazyTensor(
-        lambda: ir.Tensor(change.apply(tensor.numpy()), dtype=tensor.dtype),
-        tensor.dtype,
-        ir.Shape(change.shape),
-    )
-    stem = (value.name or "").removesuffix(_SUFFIX)
-    name = names.fresh(stem + _SUFFIX)
-    new = add_constant(node, name, lazy, is_function=scope.is_function)
-    editor.redirect(node.outputs[0], new)
-    editor.remove(node)
-    editor.finish()
-    for item in dict.fromkeys(read):
-        drop_unread(item)
-
-
-_RULES: Mapping[str, Callable[[ir.Node, tuple[int, ...]], _Change | str | None]] = {
-    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshape),
-    "Transpose": _transpose,
-}

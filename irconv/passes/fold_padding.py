@@ -15,18 +15,17 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.edit import Editor
-from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["FoldPadding"]
 
-_READERS = frozenset({"AveragePool", "Conv", "ConvInteger", "MaxPool"})
 _COUNTS_PADDING = 7
 
 
 @dataclass(frozen=True)
-class FoldPadding(Pass):
+class FoldPadding(NodeRewrite[list[int]]):
     """Let a Conv or a pooling pad by itself with what Pad put around its input.
 
     Before::
@@ -52,27 +51,23 @@ class FoldPadding(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "cancel-transposes")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fuse in one sweep; linear in nodes."""
-        del context
-        editor = Editor(model)
-        refusals: list[Refusal] = []
-        fused = 0
-        for scope in scopes(model):
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node, scope.opsets.get("", 1))
-                    if isinstance(found, str):
-                        refusals.append(Refusal(node.name or "", node.op_type, found))
-                    elif found is not None:
-                        _fuse(node, found, editor)
-                        fused += 1
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset(
+        {"AveragePool", "Conv", "ConvInteger", "MaxPool"}
+    )
+    counted: ClassVar[str] = "fused"
+
+    def match(self, node: ir.Node, place: Place) -> list[int] | str | None:
+        """Return the pads of a node with those of the Pad before it."""
+        return _match(node, place.opset)
+
+    def rewrite(self, node: ir.Node, match: list[int], place: Place) -> None:
+        """Give the node these pads, and drop the Pad."""
+        _fuse(node, match, place.editor)
 
 
 def _match(node: ir.Node, opset: int) -> list[int] | str | None:
     """Return the pads of a node with those of the Pad before it, why not, or None."""
-    if node.op_type not in _READERS or node.domain != "" or node.inputs[0] is None:
+    if node.inputs[0] is None:
         return None
     pad = node.inputs[0].producer()
     if pad is None or pad.op_type != "Pad" or pad.domain != "":

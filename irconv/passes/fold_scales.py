@@ -18,26 +18,27 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor, is_constant
 from irconv.graph.edit import Editor
 from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import Edit, Factor, factor_of, largest, scaled
 from irconv.passes.scales.pull import pull
 from irconv.passes.scales.push import push
 
 __all__ = ["FoldScales"]
 
-_OLDEST_OPSET = 7
 _SMALL_BYTES = 1 << 16
 _SUFFIX = "_scaled"
 
+_Plan = list[Edit | ir.Value]
+"""Weights to scale, and values that come out scaled and so get another name."""
+
 
 @dataclass(frozen=True)
-class FoldScales(Pass):
+class FoldScales(NodeRewrite[_Plan]):
     """Fold Mul and Div by a constant into the weights of MatMul, Gemm, Conv, or of norms.
 
     The constant is one number, or one for each channel of what directly computes the value. A
@@ -76,30 +77,39 @@ class FoldScales(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fuse-conv-batchnorm")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fold in one sweep; each factor looks a bounded number of nodes far."""
-        del context
-        names, editor = NameAllocator(model), Editor(model)
-        refusals: list[Refusal] = []
-        folded = 0
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) < _OLDEST_OPSET:
+    op_types: ClassVar[frozenset[str]] = frozenset({"Div", "Mul"})
+    oldest_opset: ClassVar[int] = 7
+    counted: ClassVar[str] = "folded"
+
+    def match(self, node: ir.Node, place: Place) -> _Plan | str | None:
+        """Return the edits that fold a factor; each looks a bounded number of nodes far."""
+        return _match(node, place.editor)
+
+    def rewrite(self, node: ir.Node, match: _Plan, place: Place) -> None:
+        """Scale the weights, and drop the product."""
+        old, output = [*node.inputs], node.outputs[0]
+        data = next(value for value in node.inputs if not is_constant(value))
+        assert data is not None
+        for item in match:
+            if not isinstance(item, Edit):
+                _rename(item, output if item is data else None, place.names)
                 continue
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node, editor)
-                    if found is None:
-                        continue
-                    if isinstance(found, str):
-                        refusals.append(Refusal(node.name or "", node.op_type, found))
-                        continue
-                    _fold(node, found, scope, names, editor)
-                    folded += 1
-        return PassResult(folded > 0, {"folded": folded}, tuple(refusals))
+            value = item.node.inputs[item.index]
+            assert value is not None
+            old.append(value)
+            name = (value.name or "").removesuffix(_SUFFIX) + _SUFFIX
+            new = place.constant(item.node, name, _tensor(value, item))
+            item.node.replace_input_with(item.index, new)
+        place.editor.redirect(output, data)
+        place.editor.remove(node)
+        place.editor.finish()
+        for value in old:
+            if is_constant(value):
+                drop_unread(value)
 
 
-def _match(node: ir.Node, editor: Editor) -> list[Edit | ir.Value] | str | None:
-    if node.domain != "" or node.op_type not in ("Mul", "Div") or len(node.inputs) != 2:
+def _match(node: ir.Node, editor: Editor) -> _Plan | str | None:
+    if len(node.inputs) != 2:
         return None
     index = next((index for index in (1, 0) if is_constant(node.inputs[index])), None)
     if index is None or (node.op_type == "Div" and index == 0):
@@ -151,7 +161,7 @@ def _gelu(data: ir.Value) -> str:
     return ""
 
 
-def _overflow(plan: list[Edit | ir.Value]) -> str:
+def _overflow(plan: _Plan) -> str:
     for edit in plan:
         if not isinstance(edit, Edit):
             continue
@@ -164,35 +174,6 @@ def _overflow(plan: list[Edit | ir.Value]) -> str:
         if most > 1 and not largest(tensor) * most <= float(tensor.dtype.max):
             return f"the scaled constants are not finite in {tensor.dtype}"
     return ""
-
-
-def _fold(
-    node: ir.Node,
-    plan: list[Edit | ir.Value],
-    scope: Scope,
-    names: NameAllocator,
-    editor: Editor,
-) -> None:
-    old, output = [*node.inputs], node.outputs[0]
-    data = next(value for value in node.inputs if not is_constant(value))
-    assert data is not None
-    for item in plan:
-        if not isinstance(item, Edit):
-            _rename(item, output if item is data else None, names)
-            continue
-        value = item.node.inputs[item.index]
-        assert value is not None
-        old.append(value)
-        name = names.fresh((value.name or "").removesuffix(_SUFFIX) + _SUFFIX)
-        tensor = _tensor(value, item)
-        new = add_constant(item.node, name, tensor, is_function=scope.is_function)
-        item.node.replace_input_with(item.index, new)
-    editor.redirect(output, data)
-    editor.remove(node)
-    editor.finish()
-    for value in old:
-        if is_constant(value):
-            drop_unread(value)
 
 
 def _rename(value: ir.Value, becomes: ir.Value | None, names: NameAllocator) -> None:

@@ -14,6 +14,7 @@ Sizes are followed through the model as expressions in the sizes of its inputs (
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
@@ -22,11 +23,13 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
+from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
 from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.edits import Edits
+from irconv.passes.rewrite import Place
+from irconv.passes.sites import Sites
 
 if TYPE_CHECKING:
     from irconv.graph.symbolic.dims import Dims, Items
@@ -88,26 +91,26 @@ class FoldShapes(Pass):
         """Fold the main graph and the bodies inside it; linear in nodes."""
         from irconv.graph.symbolic.sizes import Sizes
 
-        del context
         if model.graph.opset_imports.get("", 0) < _OLDEST_OPSET:
             return PassResult(False, {"needs-opset": _OLDEST_OPSET})
-        folder = _Folder(model, Sizes(model))
+        edits = Edits(model)
+        place = Place(next(scopes(model)), edits)
+        folder = _Folder(place, Sizes(model), Sites(context))
         for graph in (model.graph, *nested_graphs(model.graph)):
             folder.fold(graph)
-        folder.editor.finish()
+        edits.finish()
         counts = dict(sorted(folder.counts.items()))
-        return PassResult(bool(counts), counts, tuple(folder.refusals))
+        return PassResult(bool(counts), counts, tuple(folder.refusals), folder.sites.made)
 
 
 class _Folder:
     """The edits of one run."""
 
-    def __init__(self, model: ir.Model, sizes: Sizes) -> None:
+    def __init__(self, place: Place, sizes: Sizes, sites: Sites) -> None:
+        self.place = place
         self.sizes = sizes
-        self.main = model.graph
-        self.opset = model.graph.opset_imports.get("", 0)
-        self.editor = Editor(model)
-        self.names = NameAllocator(model)
+        self.sites = sites
+        self.main = place.scope.graph
         self.counts: Counter[str] = Counter()
         self.refusals: list[Refusal] = []
 
@@ -120,13 +123,11 @@ class _Folder:
             if node.op_type in _KEEPS_DIMS and self._bypass(node):
                 continue
             if node.op_type == "Reshape":
-                self._settle_target(node, graph)
-            if not is_constant(node.outputs[0]) and not self._share(node, graph, seen):
+                self._settle_target(node)
+            if not is_constant(node.outputs[0]) and not self._share(node, seen):
                 self._rebuild(node, seen)
 
-    def _share(
-        self, node: ir.Node, graph: ir.Graph, seen: dict[tuple[ir.DataType, Items], ir.Value]
-    ) -> bool:
+    def _share(self, node: ir.Node, seen: dict[tuple[ir.DataType, Items], ir.Value]) -> bool:
         """Let the readers of a known tensor read a constant, or an earlier one that equals it."""
         value = node.outputs[0]
         items = self.sizes.items(value)
@@ -136,21 +137,22 @@ class _Folder:
         if not value.uses():
             return False
         if all(isinstance(item, int) for item in items.values):
-            if value.is_graph_output():
+            if value.is_graph_output() or not self.sites.permit(node):
                 return False
             array = np.array(items.values, value.dtype.numpy())
             constant = array.reshape(() if items.is_scalar else (-1,))
-            self.editor.redirect(value, self._constant(graph, f"{value.name}_items", constant))
+            new = self.place.constant(node, f"{value.name}_items", constant)
+            self.place.editor.redirect(value, new)
             self.counts["constants"] += 1
             return True
         earlier = seen.setdefault((value.dtype, items), value)
         if earlier is value or value.is_graph_output():
             return False
-        if not self.editor.blocker(value, earlier):
-            self.editor.redirect(value, earlier)
-            self.counts["shared"] += 1
-            return True
-        return False
+        if self.place.editor.blocker(value, earlier) or not self.sites.permit(node):
+            return False
+        self.place.editor.redirect(value, earlier)
+        self.counts["shared"] += 1
+        return True
 
     def _rebuild(self, node: ir.Node, seen: dict[tuple[ir.DataType, Items], ir.Value]) -> None:
         """Compute a vector of sizes by one Shape of an input, or by one Concat."""
@@ -160,20 +162,28 @@ class _Folder:
             return
         if items.is_scalar or value.is_graph_output() or node.graph is not self.main:
             return
-        new = self._shape_of_input(node, items) or self._concat(node, items, seen)
-        if new is None:
+        dims = self._dims_of_input(node, items)
+        parts = self._parts(node, items, seen) if dims is None else None
+        if (dims is None and parts is None) or not self.sites.permit(node):
             return
+        if dims is not None:
+            source, start, end = dims
+            bounds = [ir.AttrInt64("start", start), ir.AttrInt64("end", end)]
+            new = ir.Node("", "Shape", [source], bounds)
+        else:
+            new = self._concat(node, parts or [])
         result = new.outputs[0]
-        result.name = new.name = self.names.fresh(f"{value.name}_rebuilt")
+        result.name = new.name = self.place.names.fresh(f"{value.name}_rebuilt")
         result.type, result.shape = value.type, value.shape
         new.metadata_props.update(node.metadata_props)
         self.main.insert_before(node, new)
-        self.editor.redirect(value, result)
+        self.place.editor.redirect(value, result)
         seen[ir.DataType.INT64, items] = result
         self.counts["rebuilt"] += 1
 
-    def _shape_of_input(self, node: ir.Node, items: Items) -> ir.Node | None:
-        if self.opset < _SHAPE_TAKES_PART or node.op_type == "Shape":
+    def _dims_of_input(self, node: ir.Node, items: Items) -> tuple[ir.Value, int, int] | None:
+        """Return an input that has these dims, from one axis up to another."""
+        if self.place.opset < _SHAPE_TAKES_PART or node.op_type == "Shape":
             return None
         for source in self.main.inputs:
             dims = self.sizes.dims(source)
@@ -182,14 +192,14 @@ class _Folder:
             start = dims.index(items.values[0])
             end = start + len(items.values)
             if dims[start:end] == items.values:
-                bounds = [ir.AttrInt64("start", start), ir.AttrInt64("end", end)]
-                return ir.Node("", "Shape", [source], bounds)
+                return source, start, end
         return None
 
-    def _concat(
-        self, node: ir.Node, items: Items, seen: dict[tuple[ir.DataType, Items], ir.Value]
-    ) -> ir.Node | None:
-        """Return a Concat of numbers and of sizes that earlier vectors hold."""
+    @staticmethod
+    def _parts(
+        node: ir.Node, items: Items, seen: dict[tuple[ir.DataType, Items], ir.Value]
+    ) -> list[ir.Value | np.ndarray] | None:
+        """Return numbers, and earlier vectors that hold the sizes, which make up a vector."""
         from irconv.graph.symbolic.dims import Items
 
         if node.op_type in _PLAIN_SHAPES:
@@ -206,10 +216,12 @@ class _Folder:
             parts.extend(found)
         if len(parts) < 2 or not any(isinstance(part, ir.Value) for part in parts):
             return None
+        return parts
+
+    def _concat(self, node: ir.Node, parts: Sequence[ir.Value | np.ndarray]) -> ir.Node:
+        name = f"{node.outputs[0].name}_numbers"
         inputs = [
-            part
-            if isinstance(part, ir.Value)
-            else self._constant(self.main, f"{node.outputs[0].name}_numbers", part)
+            part if isinstance(part, ir.Value) else self.place.constant(node, name, part)
             for part in parts
         ]
         return ir.Node("", "Concat", inputs, [ir.AttrInt64("axis", 0)])
@@ -220,16 +232,18 @@ class _Folder:
         before, after = self.sizes.dims(source), self.sizes.dims(value)
         if source is None or before is None or before != after or not _takes_whole(node):
             return False
-        reason = self.editor.blocker(value, source)
+        reason = self.place.editor.blocker(value, source)
         if reason:
             self.refusals.append(Refusal(node.name or "", node.op_type, reason))
             return False
-        self.editor.redirect(value, source)
-        self.editor.remove(node)
+        if not self.sites.permit(node):
+            return False
+        self.place.editor.redirect(value, source)
+        self.place.editor.remove(node)
         self.counts["no-ops"] += 1
         return True
 
-    def _settle_target(self, node: ir.Node, graph: ir.Graph) -> None:
+    def _settle_target(self, node: ir.Node) -> None:
         """Give a Reshape a constant target."""
         if len(node.inputs) < 2 or is_constant(node.inputs[1]):
             return
@@ -242,24 +256,14 @@ class _Folder:
         if isinstance(found, str):
             self.refusals.append(Refusal(node.name or "", node.op_type, found))
             return
+        if not self.sites.permit(node):
+            return
         old = node.inputs[1]
         name = f"{node.outputs[0].name}_shape"
-        node.replace_input_with(1, self._constant(graph, name, np.array(found, np.int64)))
+        node.replace_input_with(1, self.place.constant(node, name, found))
         node.attributes.pop("allowzero", None)
         drop_unread(old)
         self.counts["targets"] += 1
-
-    def _constant(self, graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-        name = self.names.fresh(name)
-        tensor = ir.Tensor(array, name=name)
-        value = ir.Value(
-            name=name,
-            type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tensor.shape),
-            const_value=tensor,
-        )
-        graph.register_initializer(value)
-        return value
 
 
 def _takes_whole(node: ir.Node) -> bool:

@@ -18,14 +18,11 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import FLOATS, largest, scaled
-from irconv.passes.sites import Sites
 from irconv.passes.weights import chunks
 from irconv.runtime.base import Array
 
@@ -52,7 +49,7 @@ class _Match:
 
 
 @dataclass(frozen=True)
-class FuseBatchnormConv(Pass):
+class FuseBatchnormConv(NodeRewrite[_Match]):
     """Fold BatchNormalization into the weights of the Conv that alone reads it.
 
     Before::
@@ -82,25 +79,21 @@ class FuseBatchnormConv(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fuse-conv-batchnorm")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fuse every pair that allows it; linear in nodes and in the weights that it looks at."""
-        names, sites = NameAllocator(model), Sites(context)
-        refusals: list[Refusal] = []
-        for scope in scopes(model):
-            opset = scope.opsets.get("", 1)
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node, opset)
-                    if isinstance(found, Refusal):
-                        refusals.append(found)
-                    elif found is not None and sites.permit(node):
-                        _fuse(found, scope, names)
-        fused = len(sites.made)
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
+    op_types: ClassVar[frozenset[str]] = frozenset({"BatchNormalization"})
+    counted: ClassVar[str] = "fused"
+
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return a normalization with the convolution behind it; see :class:`NodeRewrite`."""
+        return _match(node, place.opset)
+
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Give the convolution its new weights, and drop the normalization."""
+        del node
+        _fuse(match, place)
 
 
-def _match(node: ir.Node, opset: int) -> _Match | Refusal | None:
-    if node.op_type != "BatchNormalization" or node.domain != "" or len(node.inputs) != 5:
+def _match(node: ir.Node, opset: int) -> _Match | str | None:
+    if len(node.inputs) != 5:
         return None
     convolution = next(
         (
@@ -112,8 +105,7 @@ def _match(node: ir.Node, opset: int) -> _Match | Refusal | None:
     )
     if convolution is None or len(convolution.inputs) < 2:
         return None
-    found = _structural_obstacle(node, convolution, opset) or _numbers(node, convolution)
-    return found if isinstance(found, _Match) else Refusal(node.name or "", node.op_type, found)
+    return _structural_obstacle(node, convolution, opset) or _numbers(node, convolution)
 
 
 def _structural_obstacle(node: ir.Node, convolution: ir.Node, opset: int) -> str:
@@ -199,7 +191,7 @@ def _sums(weight: ir.TensorProtocol, by: Array) -> Array:
     return sums
 
 
-def _fuse(match: _Match, scope: Scope, names: NameAllocator) -> None:
+def _fuse(match: _Match, place: Place) -> None:
     node, convolution, weight, factors = (
         match.normalization,
         match.convolution,
@@ -217,8 +209,7 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator) -> None:
     stems = (f"{convolution.inputs[1].name}_normalized", f"{convolution.outputs[0].name}_bias")
     convolution.resize_inputs(3)
     for index, (stem, made) in enumerate(zip(stems, (tensor, bias), strict=True), 1):
-        value = add_constant(convolution, names.fresh(stem), made, is_function=scope.is_function)
-        convolution.replace_input_with(index, value)
+        convolution.replace_input_with(index, place.constant(convolution, stem, made))
     convolution.replace_input_with(0, node.inputs[0])
     assert node.graph is not None
     node.graph.remove(node, safe=True)

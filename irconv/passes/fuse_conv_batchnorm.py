@@ -24,14 +24,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
-from irconv.passes.sites import Sites
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.weights import chunks
 from irconv.runtime.base import Array
 
@@ -59,7 +55,7 @@ class _Match:
 
 
 @dataclass(frozen=True)
-class FuseConvBatchnorm(Pass):
+class FuseConvBatchnorm(NodeRewrite[_Match]):
     """Fold BatchNormalization into the weights of a Conv, ConvTranspose or Gemm.
 
     Before::
@@ -89,36 +85,30 @@ class FuseConvBatchnorm(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "eliminate-identity", "fold-constants")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fuse every pair that allows it; see :class:`Pass`."""
-        names, editor = NameAllocator(model), Editor(model)
-        sites = Sites(context)
-        refusals: list[Refusal] = []
-        for scope in scopes(model):
-            opset = scope.opsets.get("", 1)
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node, opset, editor)
-                    if isinstance(found, Refusal):
-                        refusals.append(found)
-                    elif found is not None and sites.permit(node):
-                        _fuse(found, scope, names, editor)
-        fused = len(sites.made)
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals), sites.made)
+    op_types: ClassVar[frozenset[str]] = frozenset({"BatchNormalization"})
+    counted: ClassVar[str] = "fused"
+
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return a normalization with the convolution before it; see :class:`NodeRewrite`."""
+        return _match(node, place)
+
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Give the convolution its new weights, and drop the normalization."""
+        del node
+        _fuse(match, place)
 
 
-def _match(node: ir.Node, opset: int, editor: Editor) -> _Match | Refusal | None:
-    if node.op_type != "BatchNormalization" or node.domain != "" or not node.inputs:
+def _match(node: ir.Node, place: Place) -> _Match | str | None:
+    if not node.inputs:
         return None
     convolution = None if node.inputs[0] is None else node.inputs[0].producer()
     if convolution is None or convolution.domain != "" or convolution.op_type not in _CONVOLUTIONS:
         return None
-    found = (
-        _structural_obstacle(node, convolution, opset)
-        or editor.blocker(node.outputs[0], convolution.outputs[0])
+    return (
+        _structural_obstacle(node, convolution, place.opset)
+        or place.editor.blocker(node.outputs[0], convolution.outputs[0])
         or _numbers(node, convolution)
     )
-    return found if isinstance(found, _Match) else Refusal(node.name or "", node.op_type, found)
 
 
 def _structural_obstacle(node: ir.Node, convolution: ir.Node, opset: int) -> str:
@@ -179,7 +169,7 @@ def _numbers(node: ir.Node, convolution: ir.Node) -> _Match | str:
     dtype = weight.numpy().dtype
     with np.errstate(over="ignore", invalid="ignore"):
         new_bias = np.asarray(factor * (bias - mean) + shift).astype(dtype)
-    if not (_all_finite(new_bias) and _all_finite(_scaled(weight, rows))):
+    if not (np.isfinite(new_bias).all() and _stays_finite(weight.numpy(), rows)):
         return f"the fused weights are not finite in {dtype.name}"
     return _Match(convolution, node, weight, rows, new_bias)
 
@@ -219,11 +209,25 @@ def _scaled(weight: ir.TensorProtocol, rows: Array) -> Array:
     return result
 
 
-def _all_finite(array: Array) -> bool:
-    return all(bool(np.isfinite(chunk).all()) for _, chunk in chunks(array))
+def _stays_finite(weight: Array, rows: Array) -> bool:
+    """Whether every scaled element is finite, with nothing of the weight's size made.
+
+    Rounding keeps the order of numbers, so the element furthest from zero tells for all that share
+    its factor.
+    """
+    if not weight.size:
+        return True
+    axes = range(weight.ndim)
+    shared = tuple(axis for axis in axes if rows.shape[axis] == 1 or rows.strides[axis] == 0)
+    factors = rows[tuple(slice(0, 1) if axis in shared else slice(None) for axis in axes)]
+    highest = weight.max(axis=shared, keepdims=True).astype(np.float64)
+    lowest = weight.min(axis=shared, keepdims=True).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = (np.maximum(highest, -lowest) * factors).astype(weight.dtype)
+    return bool(np.isfinite(products).all())
 
 
-def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> None:
+def _fuse(match: _Match, place: Place) -> None:
     node, convolution = match.normalization, match.convolution
     weight, rows = match.weight, match.factor
     old = [*convolution.inputs[1:], *node.inputs[1:]]
@@ -231,16 +235,15 @@ def _fuse(match: _Match, scope: Scope, names: NameAllocator, editor: Editor) -> 
         lambda: ir.Tensor(_scaled(weight, rows)), weight.dtype, ir.Shape(weight.numpy().shape)
     )
     assert convolution.inputs[1] is not None
-    weight_name = names.fresh(f"{convolution.inputs[1].name}_normalized")
-    new_weight = add_constant(convolution, weight_name, tensor, is_function=scope.is_function)
+    weight_name = f"{convolution.inputs[1].name}_normalized"
+    new_weight = place.constant(convolution, weight_name, tensor)
     bias = ir.Tensor(match.bias, dtype=weight.dtype)
-    bias_name = names.fresh(f"{node.outputs[0].name}_bias")
-    new_bias = add_constant(convolution, bias_name, bias, is_function=scope.is_function)
+    new_bias = place.constant(convolution, f"{node.outputs[0].name}_bias", bias)
     convolution.resize_inputs(3)
     convolution.replace_input_with(1, new_weight)
     convolution.replace_input_with(2, new_bias)
-    editor.redirect(node.outputs[0], convolution.outputs[0])
-    editor.remove(node)
-    editor.finish()
+    place.editor.redirect(node.outputs[0], convolution.outputs[0])
+    place.editor.remove(node)
+    place.editor.finish()
     for value in old:
         drop_unread(value)

@@ -14,19 +14,34 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor, is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.scopes import scopes
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import FLOATS
 
 __all__ = ["FuseGemm"]
 
-_OLDEST_OPSET = 11
 _FLAGS = ("transA", "transB")
 
 
 @dataclass(frozen=True)
-class FuseGemm(Pass):
+class _Match:
+    """A Gemm, and what it takes in.
+
+    Attributes:
+        like: The node whose name and notes it gets.
+        inputs: Its inputs.
+        attributes: Its attributes.
+        before: Nodes before the one in whose place it comes, which go.
+    """
+
+    like: ir.Node
+    inputs: list[ir.Value | None]
+    attributes: list[ir.Attr]
+    before: list[ir.Node]
+
+
+@dataclass(frozen=True)
+class FuseGemm(NodeRewrite[_Match]):
     """Make a ``Gemm`` of MatMul or Gemm, an Add after it, and transposes before it.
 
     All operands are matrices, and what is added broadcasts to the product.
@@ -57,33 +72,28 @@ class FuseGemm(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fold-scales")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fuse in one sweep; linear in nodes."""
-        del context
-        editor = Editor(model)
-        refusals: list[Refusal] = []
-        fused = 0
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) < _OLDEST_OPSET:
-                continue
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    reason = _sum(node, editor) if node.op_type == "Add" else None
-                    if node.op_type in ("MatMul", "Gemm"):
-                        reason = _transposes(node, editor)
-                    if reason is None:
-                        continue
-                    if reason:
-                        refusals.append(Refusal(node.name or "", node.op_type, reason))
-                    else:
-                        fused += 1
-        editor.finish()
-        return PassResult(fused > 0, {"fused": fused}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Add", "Gemm", "MatMul"})
+    oldest_opset: ClassVar[int] = 11
+    counted: ClassVar[str] = "fused"
+
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return the Gemm of a sum or of a product; see :class:`NodeRewrite`."""
+        del place
+        return _sum(node) if node.op_type == "Add" else _transposes(node)
+
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Put the Gemm in the place of the node, and drop what it takes in."""
+        like = match.like
+        fused = ir.Node("", "Gemm", match.inputs, match.attributes, name=like.name)
+        fused.metadata_props.update(like.metadata_props)
+        place.editor.replace_node(node, fused)
+        for before in match.before:
+            place.editor.remove(before)
 
 
-def _sum(node: ir.Node, editor: Editor) -> str | None:
-    """Fuse an Add with the product before it; return "", why not, or None far from a match."""
-    if node.domain != "" or len(node.inputs) != 2:
+def _sum(node: ir.Node) -> _Match | str | None:
+    """Return an Add and the product before it as one Gemm."""
+    if len(node.inputs) != 2:
         return None
     found = None
     for value, addend in (tuple(node.inputs), tuple(reversed(node.inputs))):
@@ -92,8 +102,10 @@ def _sum(node: ir.Node, editor: Editor) -> str | None:
             continue
         reason = _sum_obstacle(node, product, addend)
         if not reason:
-            _fuse(node, product, addend, editor)
-            return ""
+            flags = [ir.AttrInt64(name, 1) for name in _FLAGS if _int(product, name)]
+            alpha = product.attributes.get("alpha")
+            attributes = [*flags, *([alpha] if alpha is not None else [])]
+            return _Match(product, [*product.inputs[:2], addend], attributes, [product])
         found = found or reason
     return found
 
@@ -132,41 +144,13 @@ def _broadcasts(addend: ir.Value, product: ir.Value) -> bool:
     return all(one == 1 or (isinstance(one, int) and one == other) for one, other in pairs)
 
 
-def _fuse(node: ir.Node, product: ir.Node, addend: ir.Value | None, editor: Editor) -> None:
-    """Compute the sum by a Gemm in the place of the Add, where the addend is known."""
-    flags = [ir.AttrInt64(name, value) for name in _FLAGS if (value := _int(product, name))]
-    alpha = product.attributes.get("alpha")
-    fused = ir.Node(
-        "",
-        "Gemm",
-        [*product.inputs[:2], addend],
-        [*flags, *([alpha] if alpha is not None else [])],
-        name=product.name,
-    )
-    fused.metadata_props.update(product.metadata_props)
-    _put(fused, node, editor)
-    editor.remove(product)
-
-
 def _int(node: ir.Node, name: str) -> int:
     return node.attributes.get_int(name, 0) if node.op_type == "Gemm" else 0
 
 
-def _put(new: ir.Node, old: ir.Node, editor: Editor) -> None:
-    """Put a node in the place of another with one output, and give it the name of that."""
-    result, output = new.outputs[0], old.outputs[0]
-    result.name, result.type, result.shape = output.name, output.type, output.shape
-    assert old.graph is not None
-    old.graph.insert_before(old, new)
-    if not output.is_graph_output():
-        output.name = None
-    editor.redirect(output, result)
-    editor.remove(old)
-
-
-def _transposes(node: ir.Node, editor: Editor) -> str | None:
-    """Let a product read what is transposed before it; return as :func:`_sum` does."""
-    if node.domain != "" or any(_rank(value) != 2 for value in node.inputs[:2]):
+def _transposes(node: ir.Node) -> _Match | str | None:
+    """Return a product and the transposes before it as one Gemm."""
+    if any(_rank(value) != 2 for value in node.inputs[:2]):
         return None
     transposes = [_transpose_of(value) for value in node.inputs[:2]]
     if transposes == [None, None]:
@@ -189,13 +173,8 @@ def _transposes(node: ir.Node, editor: Editor) -> str | None:
         if bool(_int(node, name)) != (transpose is not None)
     ]
     kept = [item for item in node.attributes.values() if item.name not in _FLAGS]
-    fused = ir.Node("", "Gemm", [*inputs, *node.inputs[2:]], [*flags, *kept], name=node.name)
-    fused.metadata_props.update(node.metadata_props)
-    _put(fused, node, editor)
-    for transpose in lone:
-        if transpose is not None:
-            editor.remove(transpose)
-    return ""
+    gone = [transpose for transpose in lone if transpose is not None]
+    return _Match(node, [*inputs, *node.inputs[2:]], [*flags, *kept], gone)
 
 
 def _is_lone(value: ir.Value) -> bool:

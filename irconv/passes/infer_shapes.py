@@ -52,7 +52,10 @@ class InferShapes(Pass):
     after: ClassVar[tuple[str, ...]] = ("bind-shapes", "convert-opset")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Infer and merge; linear in nodes, with called functions counted at every call."""
+        """Infer and merge; linear in nodes, with called functions counted at every call.
+
+        The pass has no sites: it changes no computation, and each type follows from others.
+        """
         del context
         size = expanded_node_count(model)
         if size is None or size > _MAX_EXPANDED_NODES:
@@ -119,12 +122,13 @@ def _merge_bodies(node: ir.Node, proto: onnx.NodeProto, symbols: frozenset[str])
 def _merge_value(
     value: ir.Value, proto: onnx.TypeProto, symbols: frozenset[str], *, fixed: bool
 ) -> bool:
-    type_ = ir.serde.deserialize_type_proto_for_type(proto)
-    if type_ is None or type_.dtype == ir.DataType.UNDEFINED:
-        return False
     changed = False
-    if value.type != type_ and not fixed:
-        value.type, changed = type_, True
+    if not _has_type(value, proto):
+        type_ = ir.serde.deserialize_type_proto_for_type(proto)
+        if type_ is None or type_.dtype == ir.DataType.UNDEFINED:
+            return False
+        if value.type != type_ and not fixed:
+            value.type, changed = type_, True
     inferred = _proto_dims(proto)
     if inferred is None:
         return changed
@@ -134,6 +138,12 @@ def _merge_value(
     if merged != stated:
         value.shape, changed = ir.Shape(merged), True
     return changed
+
+
+def _has_type(value: ir.Value, proto: onnx.TypeProto) -> bool:
+    """Whether a value is a tensor of the dtype that was inferred; what is most often so."""
+    dtype = proto.tensor_type.elem_type
+    return type(value.type) is ir.TensorType and dtype != 0 and value.type.dtype == dtype
 
 
 def _proto_dims(proto: onnx.TypeProto) -> tuple[_Dim, ...] | None:

@@ -50,7 +50,7 @@ class InlineFunctions(Pass):
     name: ClassVar[str] = "inline-functions"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Inline in time linear in the nodes of the result.
+        """Inline all calls, in time linear in the nodes of the result; the pass has no sites.
 
         Raises:
             InputError: If the functions expand to more than two million nodes.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
-from irconv.graph.edit import Editor
 from irconv.graph.renamed_tensor import renamed_tensor
-from irconv.graph.walk import nested_graphs
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import PassContext, PassResult
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["LiftConstants"]
 
@@ -20,7 +18,7 @@ _OLDEST_IR_VERSION = 4
 
 
 @dataclass(frozen=True)
-class LiftConstants(Pass):
+class LiftConstants(NodeRewrite[ir.TensorProtocol]):
     """Make each ``Constant`` node an initializer of its graph, in bodies too.
 
     Local functions can hold no initializers, and models of IR versions before 4 none that are
@@ -45,52 +43,38 @@ class LiftConstants(Pass):
 
     name: ClassVar[str] = "lift-constants"
 
+    op_types: ClassVar[frozenset[str]] = frozenset({"Constant"})
+    counted: ClassVar[str] = "lifted"
+
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Lift in one sweep; linear in nodes. No large weight is read."""
-        del context
+        """Lift in one sweep, where the IR version allows it; no large weight is read."""
         if model.ir_version is not None and model.ir_version < _OLDEST_IR_VERSION:
             return PassResult(False, {"needs-ir-version": _OLDEST_IR_VERSION})
-        editor = Editor(model)
-        refusals: list[Refusal] = []
-        for graph in (model.graph, *nested_graphs(model.graph)):
-            for node in tuple(_constants(graph)):
-                reason = _obstacle(node)
-                if reason:
-                    refusals.append(Refusal(node.name or "", node.op_type, reason))
-                else:
-                    _lift(node, graph, editor)
-        lifted = editor.finish()
-        return PassResult(lifted > 0, {"lifted": lifted}, tuple(refusals))
+        return super().run(model, context)
 
+    def match(self, node: ir.Node, place: Place) -> ir.TensorProtocol | str | None:
+        """Return the tensor of a ``Constant``; see :class:`NodeRewrite`."""
+        output = node.outputs[0]
+        if place.scope.is_function:
+            return None
+        if output.is_graph_output():
+            return f"{output.name!r} is a graph output"
+        tensor = constant_tensor(output)
+        return "it holds a sparse tensor" if tensor is None else tensor
 
-def _constants(graph: ir.Graph) -> Iterator[ir.Node]:
-    for node in graph:
-        if node.op_type == "Constant" and node.domain == "":
-            yield node
-
-
-def _obstacle(node: ir.Node) -> str:
-    output = node.outputs[0]
-    if output.is_graph_output():
-        return f"{output.name!r} is a graph output"
-    if constant_tensor(output) is None:
-        return "it holds a sparse tensor"
-    return ""
-
-
-def _lift(node: ir.Node, graph: ir.Graph, editor: Editor) -> None:
-    output = node.outputs[0]
-    tensor = constant_tensor(output)
-    assert tensor is not None
-    name = output.name or ""
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(tensor.shape.numpy()),
-        const_value=renamed_tensor(tensor, name),
-    )
-    value.doc_string = output.doc_string
-    value.metadata_props.update(output.metadata_props)
-    graph.register_initializer(value)
-    editor.redirect(output, value)
-    editor.remove(node)
+    def rewrite(self, node: ir.Node, match: ir.TensorProtocol, place: Place) -> None:
+        """Put an initializer of the same name in the place of the node."""
+        output = node.outputs[0]
+        name = output.name or ""
+        value = ir.Value(
+            name=name,
+            type=ir.TensorType(match.dtype),
+            shape=ir.Shape(match.shape.numpy()),
+            const_value=renamed_tensor(match, name),
+        )
+        value.doc_string = output.doc_string
+        value.metadata_props.update(output.metadata_props)
+        assert isinstance(node.graph, ir.Graph)
+        node.graph.register_initializer(value)
+        place.editor.redirect(output, value)
+        place.editor.remove(node)

@@ -149,6 +149,32 @@ class _State:
         self.fingerprint = fingerprint(self.model)
 
 
+@dataclass
+class _Trusted:
+    """Runs passes and believes what they say.
+
+    Attributes:
+        model: The model.
+        context: What the passes may use beside it.
+        nodes: Nodes in all graphs of the model, as it is now.
+    """
+
+    model: ir.Model
+    context: PassContext
+    nodes: int
+
+    def run(self, pass_: Pass) -> PassRecord:
+        before, start = self.nodes, time.perf_counter()
+        result = pass_.run(self.model, self.context)
+        seconds = time.perf_counter() - start
+        if result.modified:
+            self.nodes = node_count(self.model)
+        return PassRecord(
+            pass_.name, str(pass_), result.modified, seconds, before, self.nodes, 1,
+            details=dict(result.details), refusals=result.refusals,
+        )  # fmt: skip
+
+
 class PassManager:
     """Runs passes in the order that their ``after`` declarations allow.
 
@@ -159,6 +185,7 @@ class PassManager:
         observers: Called around each pass.
         check: When the promises are checked: after each pass, or once at the end where all
             passes are irconv's own and no observer looks on.
+        way_out: What the user is told to do when ``strict`` stops the run.
     """
 
     def __init__(
@@ -169,11 +196,13 @@ class PassManager:
         max_rounds: int = 1,
         observers: Sequence[Observer] = (),
         check: Literal["each", "end"] = "each",
+        way_out: str = "leave --strict out to go on without it, and report this to its author",
     ) -> None:
         self.passes = order_passes(passes)
         self.strict = strict
         self.max_rounds = max_rounds
         self.observers = tuple(observers)
+        self.way_out = way_out
         own = all(type(pass_).__module__.startswith(_OWN) for pass_ in self.passes)
         self._checks_at_end = check == "end" and own and not self.observers
 
@@ -189,12 +218,15 @@ class PassManager:
             BackendError: In strict mode, if a pass breaks its contract.
             IrconvError: If a pass reports that the user asked for what cannot be done.
         """
+        if not self.passes:
+            return PipelineResult(model, [])
         context = context or PassContext()
         interface = interface_of(model)
         if self._checks_at_end:
             start = snapshot(model)
+            trusted = _Trusted(model, context, node_count(model))
             try:
-                records = self._run_rounds(lambda pass_: self._trust(pass_, model, context))
+                records = self._run_rounds(trusted.run)
                 check_invariants(model, interface)
             except IrconvError:
                 raise
@@ -228,18 +260,6 @@ class PassManager:
             if changes == before:
                 break
         return records
-
-    @staticmethod
-    def _trust(pass_: Pass, model: ir.Model, context: PassContext) -> PassRecord:
-        """Run a pass and believe what it says."""
-        nodes, start = node_count(model), time.perf_counter()
-        result = pass_.run(model, context)
-        seconds = time.perf_counter() - start
-        after = node_count(model) if result.modified else nodes
-        return PassRecord(
-            pass_.name, str(pass_), result.modified, seconds, nodes, after, 1,
-            details=dict(result.details), refusals=result.refusals,
-        )  # fmt: skip
 
     def _run_one(
         self,
@@ -294,7 +314,7 @@ class PassManager:
             raise BackendError(
                 f"pass {record.spec!r} broke its contract: {record.error}",
                 where=f"pass {record.name}",
-                hint="leave --strict out to go on without it, and report this to its author",
+                hint=self.way_out,
             ) from error
         self._take_back(record, state)
 

@@ -13,25 +13,38 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor, is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import FLOATS
 
 __all__ = ["MergeArithmetic"]
 
-_OLDEST_OPSET = 7
 _INVERSE = {"Add": "Sub", "Mul": "Div"}
 _KIND = {"Add": "Add", "Sub": "Add", "Mul": "Mul", "Div": "Mul"}
 _MOST_ELEMENTS = 1 << 16
 
 
 @dataclass(frozen=True)
-class MergeArithmetic(Pass):
+class _Match:
+    """A step that stands for another and the one before it.
+
+    Attributes:
+        op_type: Operator of the step.
+        operand: Its first operand.
+        other: Its second; a tensor becomes a new constant.
+        inner: The step before, which goes.
+    """
+
+    op_type: str
+    operand: ir.Value
+    other: ir.Value | ir.TensorProtocol
+    inner: ir.Node
+
+
+@dataclass(frozen=True)
+class MergeArithmetic(NodeRewrite[_Match]):
     """Make one step of two sums, or of two products, with constants; and of a reciprocal.
 
     Constants of floats only. The merged constant is never larger than the larger of the two.
@@ -61,94 +74,68 @@ class MergeArithmetic(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "eliminate-no-op")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Merge in one sweep; linear in nodes."""
-        del context
-        merger = _Merger(model)
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) >= _OLDEST_OPSET:
-                for graph in scope.graphs():
-                    for node in tuple(graph):
-                        if node.op_type in _KIND and node.domain == "" and len(node.inputs) == 2:
-                            merger.visit(node, scope)
-        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset(_KIND)
+    oldest_opset: ClassVar[int] = 7
 
-
-class _Merger:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
-        self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
-
-    def visit(self, node: ir.Node, scope: Scope) -> None:
-        reason = self._constants(node, scope)
-        if reason is None:
-            reason = self._unary(node)
-        if reason:
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-        elif reason is not None:
-            self.count += 1
-
-    def _constants(self, node: ir.Node, scope: Scope) -> str | None:
-        """Merge a step with a constant into this one; return "", why not, or None."""
-        kind = _KIND[node.op_type]
-        outer = _split(node)
-        between = None if outer is None else outer[0]
-        inner_node = None if between is None else between.producer()
-        if outer is None or between is None or inner_node is None or inner_node.domain != "":
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return the one step that stands for two; see :class:`NodeRewrite`."""
+        del place
+        if len(node.inputs) != 2:
             return None
-        if _KIND.get(inner_node.op_type) != kind or len(inner_node.inputs) != 2:
-            return None
-        inner = _split(inner_node)
-        if inner is None or inner[1].dtype not in FLOATS:
-            return None
-        reason = _obstacle(node, between, inner_node, inner[1], outer[1])
-        if reason:
-            return reason
-        total = _combined(kind, inner, outer)
-        if total is None:
-            return "the merged constant is not finite"
-        name = self._names.fresh(f"{node.outputs[0].name}_constant")
-        constant = add_constant(
-            node, name, ir.Tensor(total, dtype=inner[1].dtype), is_function=scope.is_function
-        )
-        self._put(node, kind, [inner[0], constant], inner_node)
-        return ""
+        found = _constants(node)
+        return _unary(node) if found is None else found
 
-    def _unary(self, node: ir.Node) -> str | None:
-        """Turn a product by a reciprocal into a quotient, a sum of a negative into a difference."""
-        if node.op_type not in ("Add", "Mul"):
-            return None
-        for one, other in (tuple(node.inputs), tuple(reversed(node.inputs))):
-            producer = None if other is None else other.producer()
-            undone = None if producer is None else _undone(node.op_type, producer)
-            if producer is None or undone is None or one is None or one is other:
-                continue
-            if producer.graph is not node.graph or not _is_lone(producer.outputs[0]):
-                return f"{producer.outputs[0].name!r} has other readers"
-            self._put(node, _INVERSE[node.op_type], [one, undone], producer)
-            return ""
-        return None
-
-    def _put(self, node: ir.Node, op_type: str, inputs: list[ir.Value], inner: ir.Node) -> None:
-        """Put a node in the place of this one, and drop the one before it."""
-        read = [*node.inputs, *inner.inputs]
-        new = ir.Node("", op_type, inputs, name=node.name)
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Put the step in the place of this one, and drop the one before it."""
+        read = [*node.inputs, *match.inner.inputs]
+        other = match.other
+        if not isinstance(other, ir.Value):
+            other = place.constant(node, f"{node.outputs[0].name}_constant", other)
+        new = ir.Node("", match.op_type, [match.operand, other], name=node.name)
         new.metadata_props.update(node.metadata_props)
-        result, output = new.outputs[0], node.outputs[0]
-        result.name, result.type, result.shape = output.name, output.type, output.shape
-        assert node.graph is not None
-        node.graph.insert_before(node, new)
-        if not output.is_graph_output():
-            output.name = None
-        self._editor.redirect(output, result)
-        self._editor.remove(node)
-        self._editor.remove(inner)
-        self._editor.finish()
+        place.editor.replace_node(node, new)
+        place.editor.remove(match.inner)
+        place.editor.finish()
         for value in read:
             if is_constant(value):
                 drop_unread(value)
+
+
+def _constants(node: ir.Node) -> _Match | str | None:
+    """Return two steps with constants as one."""
+    kind = _KIND[node.op_type]
+    outer = _split(node)
+    between = None if outer is None else outer[0]
+    inner_node = None if between is None else between.producer()
+    if outer is None or between is None or inner_node is None or inner_node.domain != "":
+        return None
+    if _KIND.get(inner_node.op_type) != kind or len(inner_node.inputs) != 2:
+        return None
+    inner = _split(inner_node)
+    if inner is None or inner[1].dtype not in FLOATS:
+        return None
+    reason = _obstacle(node, between, inner_node, inner[1], outer[1])
+    if reason:
+        return reason
+    total = _combined(kind, inner, outer)
+    if total is None:
+        return "the merged constant is not finite"
+    return _Match(kind, inner[0], ir.Tensor(total, dtype=inner[1].dtype), inner_node)
+
+
+def _unary(node: ir.Node) -> _Match | str | None:
+    """Return a product by a reciprocal as a quotient, a sum of a negative as a difference."""
+    if node.op_type not in _INVERSE:
+        return None
+    for one, other in (tuple(node.inputs), tuple(reversed(node.inputs))):
+        producer = None if other is None else other.producer()
+        undone = None if producer is None else _undone(node.op_type, producer)
+        if producer is None or undone is None or one is None or one is other:
+            continue
+        if producer.graph is not node.graph or not _is_lone(producer.outputs[0]):
+            return f"{producer.outputs[0].name!r} has other readers"
+        return _Match(_INVERSE[node.op_type], one, undone, producer)
+    return None
 
 
 _Step = tuple[ir.Value, ir.TensorProtocol, int]

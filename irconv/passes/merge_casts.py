@@ -14,15 +14,13 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.dtype_range import holds_all, is_integer
 from irconv.graph.edit import Editor
-from irconv.graph.scopes import scopes
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
-from irconv.passes.sites import Sites
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["MergeCasts"]
 
 
 @dataclass(frozen=True)
-class MergeCasts(Pass):
+class MergeCasts(NodeRewrite[ir.Node]):
     """Make one Cast of two where the first loses nothing, and none where both cancel.
 
     A cast of a constant is left to fold-constants.
@@ -54,23 +52,20 @@ class MergeCasts(Pass):
     name: ClassVar[str] = "merge-casts"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "eliminate-no-op")
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Merge in one sweep; linear in nodes."""
-        sites, editor = Sites(context), Editor(model)
-        refusals: list[Refusal] = []
-        for scope in scopes(model):
-            for node in scope.nodes():
-                before = _cast_before(node)
-                if before is None or before.inputs[0] is None:
-                    continue
-                reason = _loss(before, node) or _obstacle(before, node, before.inputs[0], editor)
-                if reason:
-                    refusals.append(Refusal(node.name or "", node.op_type, reason))
-                elif sites.permit(node):
-                    _merge(before, node, before.inputs[0], editor)
-        editor.finish()
-        merged = len(sites.made)
-        return PassResult(merged > 0, {"merged": merged}, tuple(refusals), sites.made)
+    op_types: ClassVar[frozenset[str]] = frozenset({"Cast"})
+
+    def match(self, node: ir.Node, place: Place) -> ir.Node | str | None:
+        """Return the Cast before a Cast; see :class:`NodeRewrite`."""
+        before = _cast_before(node)
+        source = None if before is None else before.inputs[0]
+        if before is None or source is None:
+            return None
+        return _loss(before, node) or _obstacle(before, node, source, place.editor) or before
+
+    def rewrite(self, node: ir.Node, match: ir.Node, place: Place) -> None:
+        """Cast from where the first Cast does, or not at all."""
+        assert match.inputs[0] is not None
+        _merge(match, node, match.inputs[0], place.editor)
 
 
 def _cast_before(node: ir.Node) -> ir.Node | None:

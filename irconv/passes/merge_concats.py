@@ -10,26 +10,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.slice_form import part_of
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["MergeConcats"]
 
-_OLDEST_OPSET = 11
 _MOST_INDICES = 1 << 14
 
 
 @dataclass(frozen=True)
-class MergeConcats(Pass):
+class _Parts:
+    """Parts of one tensor that a Concat puts together.
+
+    Attributes:
+        source: The tensor.
+        axis: The axis that it is cut along, counted from 0.
+        indices: The indices along the axis, in the order of the result.
+    """
+
+    source: ir.Value
+    axis: int
+    indices: list[int]
+
+    def is_whole(self) -> bool:
+        """Return whether the parts are the tensor again."""
+        size = None if self.source.shape is None else self.source.shape[self.axis]
+        return isinstance(size, int) and self.indices == list(range(size))
+
+
+@dataclass(frozen=True)
+class MergeConcats(NodeRewrite[ir.Node | _Parts]):
     """Make one Concat of nested ones, and one Gather or Slice of what puts parts of one tensor.
 
     Rolling a tensor along an axis, which exporters write as two slices put together the other
@@ -60,146 +75,115 @@ class MergeConcats(Pass):
     name: ClassVar[str] = "merge-concats"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "eliminate-no-op")
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Merge in one sweep; linear in nodes and edges."""
-        del context
-        merger = _Merger(model)
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) >= _OLDEST_OPSET:
-                for graph in scope.graphs():
-                    merger.merge(graph, scope)
-        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Concat"})
+    oldest_opset: ClassVar[int] = 11
 
+    def match(self, node: ir.Node, place: Place) -> ir.Node | _Parts | str | None:
+        """Return the Concat that can read all that this one does, or what this one puts together.
 
-class _Merger:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
-        self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
-
-    def merge(self, graph: ir.Graph, scope: Scope) -> None:
-        for node in tuple(graph):
-            if node.op_type != "Concat" or node.domain != "" or len(node.inputs) < 2:
-                continue
-            axis = node.attributes.get("axis")
-            if axis is None or axis.is_ref():
-                continue
-            reader = _reading_concat(node, axis.as_int())
-            if reader is not None:
-                self._flatten(node, reader)
-                self.count += 1
-                continue
-            reason = self._gather(node, axis.as_int(), scope)
-            if reason:
-                self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-            elif reason is not None:
-                self.count += 1
-
-    @staticmethod
-    def _flatten(node: ir.Node, reader: ir.Node) -> None:
-        """Give a Concat that reads this one all that it reads."""
-        output = node.outputs[0]
-        inputs: list[ir.Value | None] = []
-        for value in reader.inputs:
-            inputs.extend(node.inputs if value is output else [value])
-        reader.resize_inputs(len(inputs))
-        for index, value in enumerate(inputs):
-            reader.replace_input_with(index, value)
-        assert node.graph is not None
-        node.graph.remove(node, safe=True)
-
-    def _gather(self, node: ir.Node, axis: int, scope: Scope) -> str | None:
-        """Take the parts by one node; return "", why not, or None where they are no parts."""
-        parts = [part_of(value) for value in node.inputs]
-        sources = {part.source for part in parts if part is not None}
-        if len(sources) != 1:
+        See :class:`NodeRewrite`.
+        """
+        axis = node.attributes.get("axis")
+        if len(node.inputs) < 2 or axis is None or axis.is_ref():
             return None
-        (source,) = sources
-        shape = source.shape
-        if shape is None or is_constant(source) or not -len(shape) <= axis < len(shape):
-            return None
-        axis %= len(shape)
-        indices: list[int] = []
-        for value, part in zip(node.inputs, parts, strict=True):
-            single = None if part is None else part.single()
-            size = shape[axis]
-            if value is source and isinstance(size, int):
-                indices.extend(range(size))
-            elif single is None or single[0] != axis:
-                return None
-            else:
-                indices.extend(single[1])
-        reason = self._obstacle(node, axis, source, indices)
-        if not reason:
-            self._replace(node, axis, source, indices, scope)
-        return reason
+        reader = _reading_concat(node, axis.as_int())
+        if reader is not None:
+            return reader
+        parts = _parts(node, axis.as_int())
+        return parts if parts is None else _obstacle(node, parts, place.editor) or parts
 
-    def _obstacle(self, node: ir.Node, axis: int, source: ir.Value, indices: list[int]) -> str:
-        assert source.shape is not None
-        lone = [value for value in node.inputs if value is not source and _is_lone(value)]
-        if not lone:
-            return "all its parts have other readers"
-        if not indices or len(indices) > _MOST_INDICES:
-            return f"it puts {len(indices)} indices together"
-        if _run(indices) is None and axis == len(source.shape) - 1:
-            return "a Gather along the last axis copies numbers one by one"
-        if _is_whole(indices, source.shape[axis]):
-            return self._editor.blocker(node.outputs[0], source)
-        return ""
-
-    def _replace(
-        self, node: ir.Node, axis: int, source: ir.Value, indices: list[int], scope: Scope
-    ) -> None:
-        assert source.shape is not None
-        output, read = node.outputs[0], list(node.inputs)
-        if _is_whole(indices, source.shape[axis]):
-            self._editor.redirect(output, source)
+    def rewrite(self, node: ir.Node, match: ir.Node | _Parts, place: Place) -> None:
+        """Merge the Concat into the one that reads it, or take its parts by one node."""
+        if isinstance(match, ir.Node):
+            _flatten(node, match)
         else:
-            run = _run(indices)
-            if run is None:
-                new = self._node(node, "Gather", source, {"indices": indices}, scope)
-                new.attributes["axis"] = ir.AttrInt64("axis", axis)
-            else:
-                bounds = {"start": [run.start], "end": [run.stop], "axis": [axis]}
-                new = self._node(node, "Slice", source, bounds, scope)
-            result = new.outputs[0]
-            result.name, result.type, result.shape = output.name, output.type, output.shape
-            if not output.is_graph_output():
-                output.name = None
-            self._editor.redirect(output, result)
-        self._editor.remove(node)
-        self._editor.finish()
-        for producer in dict.fromkeys(_producer(value) for value in read if value is not source):
-            if producer is None or producer.graph is None or not _is_unread(producer):
-                continue
-            inputs = list(producer.inputs)
-            producer.graph.remove(producer, safe=True)
-            for item in inputs:
-                drop_unread(item)
+            _take(node, match, place)
 
-    def _node(
-        self,
-        old: ir.Node,
-        op_type: str,
-        source: ir.Value,
-        constants: dict[str, list[int]],
-        scope: Scope,
-    ) -> ir.Node:
-        values = [
-            add_constant(
-                old,
-                self._names.fresh(f"{old.outputs[0].name}_{name}"),
-                ir.Tensor(np.array(items, np.int64)),
-                is_function=scope.is_function,
-            )
-            for name, items in constants.items()
-        ]
-        new = ir.Node("", op_type, [source, *values], name=old.name)
-        new.metadata_props.update(old.metadata_props)
-        assert old.graph is not None
-        old.graph.insert_before(old, new)
-        return new
+
+def _flatten(node: ir.Node, reader: ir.Node) -> None:
+    """Give a Concat that reads this one all that it reads."""
+    output = node.outputs[0]
+    inputs: list[ir.Value | None] = []
+    for value in reader.inputs:
+        inputs.extend(node.inputs if value is output else [value])
+    reader.resize_inputs(len(inputs))
+    for index, value in enumerate(inputs):
+        reader.replace_input_with(index, value)
+    assert node.graph is not None
+    node.graph.remove(node, safe=True)
+
+
+def _parts(node: ir.Node, axis: int) -> _Parts | None:
+    """Return the indices that a Concat puts together, where all are of one tensor."""
+    parts = [part_of(value) for value in node.inputs]
+    sources = {part.source for part in parts if part is not None}
+    if len(sources) != 1:
+        return None
+    (source,) = sources
+    shape = source.shape
+    if shape is None or is_constant(source) or not -len(shape) <= axis < len(shape):
+        return None
+    axis %= len(shape)
+    indices: list[int] = []
+    for value, part in zip(node.inputs, parts, strict=True):
+        single = None if part is None else part.single()
+        size = shape[axis]
+        if value is source and isinstance(size, int):
+            indices.extend(range(size))
+        elif single is None or single[0] != axis:
+            return None
+        else:
+            indices.extend(single[1])
+    return _Parts(source, axis, indices)
+
+
+def _obstacle(node: ir.Node, parts: _Parts, editor: Editor) -> str:
+    source, indices = parts.source, parts.indices
+    assert source.shape is not None
+    lone = [value for value in node.inputs if value is not source and _is_lone(value)]
+    if not lone:
+        return "all its parts have other readers"
+    if not indices or len(indices) > _MOST_INDICES:
+        return f"it puts {len(indices)} indices together"
+    if _run(indices) is None and parts.axis == len(source.shape) - 1:
+        return "a Gather along the last axis copies numbers one by one"
+    return editor.blocker(node.outputs[0], source) if parts.is_whole() else ""
+
+
+def _take(node: ir.Node, parts: _Parts, place: Place) -> None:
+    """Take the parts by one node, and drop what took them one by one."""
+    output, read, source = node.outputs[0], list(node.inputs), parts.source
+    run = _run(parts.indices)
+    if parts.is_whole():
+        place.editor.redirect(output, source)
+        place.editor.remove(node)
+    elif run is None:
+        new = _node(node, "Gather", source, {"indices": parts.indices}, place)
+        new.attributes["axis"] = ir.AttrInt64("axis", parts.axis)
+        place.editor.replace_node(node, new)
+    else:
+        bounds = {"start": [run.start], "end": [run.stop], "axis": [parts.axis]}
+        place.editor.replace_node(node, _node(node, "Slice", source, bounds, place))
+    place.editor.finish()
+    for producer in dict.fromkeys(_producer(value) for value in read if value is not source):
+        if producer is None or producer.graph is None or not _is_unread(producer):
+            continue
+        inputs = list(producer.inputs)
+        producer.graph.remove(producer, safe=True)
+        for item in inputs:
+            drop_unread(item)
+
+
+def _node(
+    old: ir.Node, op_type: str, source: ir.Value, constants: dict[str, list[int]], place: Place
+) -> ir.Node:
+    values = [
+        place.constant(old, f"{old.outputs[0].name}_{name}", items)
+        for name, items in constants.items()
+    ]
+    new = ir.Node("", op_type, [source, *values], name=old.name)
+    new.metadata_props.update(old.metadata_props)
+    return new
 
 
 def _reading_concat(node: ir.Node, axis: int) -> ir.Node | None:
@@ -232,10 +216,6 @@ def _is_lone(value: ir.Value | None) -> bool:
 
 def _is_unread(node: ir.Node) -> bool:
     return not any(value.uses() or value.is_graph_output() for value in node.outputs)
-
-
-def _is_whole(indices: list[int], size: int | ir.SymbolicDim) -> bool:
-    return isinstance(size, int) and indices == list(range(size))
 
 
 def _run(indices: list[int]) -> range | None:

@@ -14,13 +14,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor, is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
+from irconv.passes.rewrite import NodeRewrite, Place
 from irconv.passes.scales.factor import FLOATS
 from irconv.passes.scales.pull import is_shared
 
@@ -28,7 +25,16 @@ __all__ = ["MergeMatmuls"]
 
 
 @dataclass(frozen=True)
-class MergeMatmuls(Pass):
+class _Match:
+    """The product before a product, the sum between, and the index of its constant."""
+
+    inner: ir.Node
+    sum: ir.Node | None
+    bias: int
+
+
+@dataclass(frozen=True)
+class MergeMatmuls(NodeRewrite[_Match]):
     """Multiply once by the product of two constant matrices, with a sum between or without.
 
     Before::
@@ -56,31 +62,16 @@ class MergeMatmuls(Pass):
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "fold-layouts", "unflatten-matmuls")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Merge in one sweep; linear in nodes, and in multiplications of merged weights."""
-        del context
-        editor, names = Editor(model), NameAllocator(model)
-        refusals: list[Refusal] = []
-        merged = 0
-        for scope in scopes(model):
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    found = _match(node) or ""
-                    if isinstance(found, _Match):
-                        _merge(node, found, scope, names, editor)
-                        merged += 1
-                    elif found:
-                        refusals.append(Refusal(node.name or "", node.op_type, found))
-        return PassResult(merged > 0, {"merged": merged}, tuple(refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"MatMul"})
 
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return the product before a product; see :class:`NodeRewrite`."""
+        del place
+        return _match(node)
 
-@dataclass(frozen=True)
-class _Match:
-    """The product before a product, the sum between, and the index of its constant."""
-
-    inner: ir.Node
-    sum: ir.Node | None
-    bias: int
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Multiply by the product of the weights; linear in its multiplications."""
+        _merge(node, match, place)
 
 
 def _match(node: ir.Node) -> _Match | str | None:
@@ -134,9 +125,7 @@ def _obstacle(node: ir.Node, steps: list[ir.Node]) -> str:
     return ""
 
 
-def _merge(
-    node: ir.Node, match: _Match, scope: Scope, names: NameAllocator, editor: Editor
-) -> None:
+def _merge(node: ir.Node, match: _Match, place: Place) -> None:
     inner, total = match.inner, match.sum
     first, second = _matrix(inner), _matrix(node)
     assert first is not None
@@ -147,7 +136,7 @@ def _merge(
         second.dtype,
         ir.Shape([first.shape.numpy()[0], second.shape.numpy()[1]]),
     )
-    _replace_constant(inner, 1, node.inputs[1], weight, scope, names)
+    _replace_constant(inner, 1, node.inputs[1], weight, place)
     last = inner
     if total is not None:
         vector = constant_tensor(total.inputs[match.bias])
@@ -155,20 +144,18 @@ def _merge(
         bias = ir.LazyTensor(
             lambda: _product(vector, second), second.dtype, ir.Shape(second.shape.numpy()[1:])
         )
-        _replace_constant(total, match.bias, total.inputs[match.bias], bias, scope, names)
+        _replace_constant(total, match.bias, total.inputs[match.bias], bias, place)
         last = total
     output = node.outputs[0]
     for step in (inner, total):
         if step is not None:
             value = step.outputs[0]
-            value.name = names.fresh(f"{value.name}_merged")
+            value.name = place.names.fresh(f"{value.name}_merged")
             typed = value.type is not None and output.shape is not None
             value.shape = output.shape.copy() if typed and output.shape is not None else None
-    if not output.is_graph_output():
-        last.outputs[0].name, output.name = output.name, None
-    editor.redirect(output, last.outputs[0])
-    editor.remove(node)
-    editor.finish()
+    place.editor.replace(output, last.outputs[0])
+    place.editor.remove(node)
+    place.editor.finish()
     for constant in dict.fromkeys(read):
         if is_constant(constant):
             drop_unread(constant)
@@ -179,13 +166,10 @@ def _replace_constant(
     index: int,
     like: ir.Value | None,
     tensor: ir.TensorProtocol,
-    scope: Scope,
-    names: NameAllocator,
+    place: Place,
 ) -> None:
     assert like is not None
-    name = names.fresh(f"{like.name}_merged")
-    new = add_constant(node, name, tensor, is_function=scope.is_function)
-    node.replace_input_with(index, new)
+    node.replace_input_with(index, place.constant(node, f"{like.name}_merged", tensor))
 
 
 def _product(first: ir.TensorProtocol, second: ir.TensorProtocol) -> ir.TensorProtocol:

@@ -18,16 +18,16 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
 from irconv.graph.reshape_form import ReshapeForm, reshape_target
-from irconv.graph.scopes import Scope, scopes
+from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.edits import Edits
 from irconv.passes.layout.permutation import compose, inverse
 from irconv.passes.opset.infer import infer_outputs
 from irconv.passes.parallel.branch import Branch, read_branch
+from irconv.passes.rewrite import Place
+from irconv.passes.sites import Sites
 
 __all__ = ["MergeParallelMatmuls"]
 
@@ -79,116 +79,119 @@ class MergeParallelMatmuls(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge in one sweep; linear in nodes. New weights are made when they are written."""
-        del context
-        merger = _Merger(model)
+        merger = _Merger(model, Sites(context))
         for scope in scopes(model):
             if scope.opsets.get("", 1) >= _OLDEST_OPSET:
                 for graph in scope.graphs():
-                    merger.merge(graph, scope)
-        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+                    merger.merge(graph, Place(scope, merger.edits))
+        made = merger.sites.made
+        return PassResult(bool(made), {"merged": len(made)}, tuple(merger.refusals), made)
 
 
 class _Merger:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
+    def __init__(self, model: ir.Model, sites: Sites) -> None:
+        self.edits = Edits(model)
+        self.sites = sites
         self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
 
-    def merge(self, graph: ir.Graph, scope: Scope) -> None:
+    def merge(self, graph: ir.Graph, place: Place) -> None:
         groups: dict[tuple[object, ...], list[Branch]] = {}
         for node in graph:
             found = read_branch(node)
             if isinstance(found, str):
-                self.refusals.append(Refusal(node.name or "", node.op_type, found))
+                self._refuse(node, found)
             elif found is not None:
                 groups.setdefault((node.inputs[0], *found.kind), []).append(found)
-        for branches in groups.values():
-            if len(branches) < 2:
+        for group in groups.values():
+            if len(group) < 2:
                 continue
-            reason = self._join(_common(branches), scope)
+            branches = _common(group)
+            reason = _obstacle(branches)
             if reason:
                 for branch in branches:
-                    name, op_type = branch.product.name or "", branch.product.op_type
-                    self.refusals.append(Refusal(name, op_type, reason))
-            else:
-                self.count += len(branches)
+                    self._refuse(branch.product, reason)
+            elif self.sites.permit(branches[0].product):
+                _join(branches, place)
 
-    def _join(self, branches: Sequence[Branch], scope: Scope) -> str:
-        source, first = branches[0].product.inputs[0], branches[0].product
-        assert source is not None
-        ends = [branch.nodes[-1].outputs[0] for branch in branches]
-        if _nodes_after(branches) >= sum(len(branch.nodes) for branch in branches):
-            return "merging it with the other products of its operand leaves no fewer nodes"
-        if any(value.is_graph_output() for value in ends):
-            return "a product of the same operand is a graph output"
-        target = _target(branches)
-        if target is None and branches[0].lead is not None:
-            return "its heads have more than one dynamic size in front that moves"
-        chain = _Chain(first, self._names, str(source.name), scope)
-        self._add_products(chain, branches)
-        if target is not None:
-            chain.reshape(target, "heads")
-        order = _common_order(branches)
-        if order is not None:
-            chain.add("Transpose", [ir.AttrInt64s("perm", order)], "ordered")
-        axis = _head_axis(branches, order)
-        parts = [branch.width if branch.lead is None else branch.heads for branch in branches]
-        for branch, end, value in zip(branches, ends, chain.split(axis, parts, ends), strict=True):
-            if order is not None and branch.order is not None and branch.order != order:
-                value = chain.transposed(value, compose(inverse(order), branch.order), end)
-            self._editor.redirect(end, value)
-        self._drop([node for branch in branches for node in branch.nodes])
-        return ""
+    def _refuse(self, node: ir.Node, reason: str) -> None:
+        self.refusals.append(Refusal(node.name or "", node.op_type, reason))
 
-    @staticmethod
-    def _add_products(chain: _Chain, branches: Sequence[Branch]) -> None:
-        weights = [branch.weight for branch in branches]
-        by_rows, axis = branches[0].by_rows, 0 if branches[0].by_rows else 1
-        shape = list(weights[0].shape.numpy())
-        shape[axis] = sum(branch.width for branch in branches)
-        weight = ir.LazyTensor(
-            lambda: ir.Tensor(
-                np.concatenate([tensor.numpy() for tensor in weights], axis),
-                dtype=weights[0].dtype,
-            ),
-            weights[0].dtype,
-            ir.Shape(shape),
-        )
-        inputs = [branches[0].product.inputs[0], chain.constant("weights", weight)]
-        biases = _biases(branches)
-        is_gemm = branches[0].product.op_type == "Gemm"
-        bias = None if biases is None else ir.Tensor(biases, dtype=weights[0].dtype)
-        if is_gemm and bias is not None:
-            inputs.append(chain.constant("biases", bias))
-        flags = [ir.AttrInt64("transB", 1)] if by_rows else []
-        chain.start("Gemm" if is_gemm else "MatMul", inputs, flags)
-        if bias is not None and not is_gemm:
-            chain.add("Add", [], "biased", chain.constant("biases", bias))
 
-    def _drop(self, nodes: Sequence[ir.Node]) -> None:
-        read = [value for node in nodes for value in node.inputs]
-        for node in nodes:
-            self._editor.remove(node)
-        self._editor.finish()
-        for value in dict.fromkeys(read):
-            drop_unread(value)
+def _obstacle(branches: Sequence[Branch]) -> str:
+    if _nodes_after(branches) >= sum(len(branch.nodes) for branch in branches):
+        return "merging it with the other products of its operand leaves no fewer nodes"
+    if any(branch.nodes[-1].outputs[0].is_graph_output() for branch in branches):
+        return "a product of the same operand is a graph output"
+    if _target(branches) is None and branches[0].lead is not None:
+        return "its heads have more than one dynamic size in front that moves"
+    return ""
+
+
+def _join(branches: Sequence[Branch], place: Place) -> None:
+    """Multiply once, and split the result into what the branches give."""
+    source, first = branches[0].product.inputs[0], branches[0].product
+    assert source is not None
+    ends = [branch.nodes[-1].outputs[0] for branch in branches]
+    target = _target(branches)
+    chain = _Chain(first, place, str(source.name))
+    _add_products(chain, branches)
+    if target is not None:
+        chain.reshape(target, "heads")
+    order = _common_order(branches)
+    if order is not None:
+        chain.add("Transpose", [ir.AttrInt64s("perm", order)], "ordered")
+    axis = _head_axis(branches, order)
+    parts = [branch.width if branch.lead is None else branch.heads for branch in branches]
+    for branch, end, value in zip(branches, ends, chain.split(axis, parts, ends), strict=True):
+        if order is not None and branch.order is not None and branch.order != order:
+            value = chain.transposed(value, compose(inverse(order), branch.order), end)
+        place.editor.redirect(end, value)
+    nodes = [node for branch in branches for node in branch.nodes]
+    read = [value for node in nodes for value in node.inputs]
+    for node in nodes:
+        place.editor.remove(node)
+    place.editor.finish()
+    for item in dict.fromkeys(read):
+        drop_unread(item)
+
+
+def _add_products(chain: _Chain, branches: Sequence[Branch]) -> None:
+    weights = [branch.weight for branch in branches]
+    by_rows, axis = branches[0].by_rows, 0 if branches[0].by_rows else 1
+    shape = list(weights[0].shape.numpy())
+    shape[axis] = sum(branch.width for branch in branches)
+    weight = ir.LazyTensor(
+        lambda: ir.Tensor(
+            np.concatenate([tensor.numpy() for tensor in weights], axis),
+            dtype=weights[0].dtype,
+        ),
+        weights[0].dtype,
+        ir.Shape(shape),
+    )
+    inputs = [branches[0].product.inputs[0], chain.constant("weights", weight)]
+    biases = _biases(branches)
+    is_gemm = branches[0].product.op_type == "Gemm"
+    bias = None if biases is None else ir.Tensor(biases, dtype=weights[0].dtype)
+    if is_gemm and bias is not None:
+        inputs.append(chain.constant("biases", bias))
+    flags = [ir.AttrInt64("transB", 1)] if by_rows else []
+    chain.start("Gemm" if is_gemm else "MatMul", inputs, flags)
+    if bias is not None and not is_gemm:
+        chain.add("Add", [], "biased", chain.constant("biases", bias))
 
 
 class _Chain:
     """New nodes, one after another, in front of a node."""
 
-    def __init__(self, before: ir.Node, names: NameAllocator, stem: str, scope: Scope) -> None:
+    def __init__(self, before: ir.Node, place: Place, stem: str) -> None:
         self._before = before
-        self._names = names
+        self._place = place
+        self._names = place.names
         self._stem = stem
-        self._is_function = scope.is_function
-        self._version = scope.opsets.get("", 1)
         self._last: ir.Value | None = None
 
-    def constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        name = self._names.fresh(f"{self._stem}_{name}")
-        return add_constant(self._before, name, tensor, is_function=self._is_function)
+    def constant(self, name: str, data: ir.TensorProtocol | Sequence[int]) -> ir.Value:
+        return self._place.constant(self._before, f"{self._stem}_{name}", data)
 
     def _put(self, node: ir.Node) -> None:
         assert self._before.graph is not None
@@ -202,7 +205,7 @@ class _Chain:
         node = ir.Node("", op_type, inputs, attributes, name=name)
         self._last, node.outputs[0].name = node.outputs[0], name
         self._put(node)
-        infer_outputs(node, self._version)
+        infer_outputs(node, self._place.opset)
 
     def add(self, op_type: str, attributes: list[ir.Attr], name: str, *rest: ir.Value) -> None:
         assert self._last is not None
@@ -210,14 +213,14 @@ class _Chain:
         node = ir.Node("", op_type, [self._last, *rest], attributes, name=name)
         self._last, node.outputs[0].name = node.outputs[0], name
         self._put(node)
-        infer_outputs(node, self._version)
+        infer_outputs(node, self._place.opset)
 
     def reshape(self, target: tuple[int, ...], name: str) -> None:
-        shape = self.constant(name, ir.Tensor(np.array(target, np.int64)))
+        shape = self.constant(name, target)
         self.add("Reshape", [], name, shape)
 
     def split(self, axis: int, parts: list[int], ends: Sequence[ir.Value]) -> Sequence[ir.Value]:
-        sizes = self.constant("parts", ir.Tensor(np.array(parts, np.int64)))
+        sizes = self.constant("parts", parts)
         name = self._names.fresh(f"{self._stem}_split")
         attributes = [ir.AttrInt64("axis", axis)]
         node = ir.Node(

@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
 from irconv.graph.reshape_form import ReshapeForm, dims_as_items, reshape_form, reshape_target
-from irconv.graph.scopes import Scope, scopes
+from irconv.graph.scopes import scopes
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.edits import Edits
+from irconv.passes.rewrite import Place
+from irconv.passes.sites import Sites
 
 __all__ = ["MergeReshapes"]
 
 _OLDEST_OPSET = 5
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A chain of reshapings as one: what it reshapes, and to what, as Reshape reads it."""
+
+    source: ir.Value
+    target: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,79 +63,50 @@ class MergeReshapes(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge in one sweep; linear in nodes."""
-        del context
-        merger = _Merger(model)
+        merger = _Merger(model, Sites(context))
         for scope in scopes(model):
             if scope.opsets.get("", 1) < _OLDEST_OPSET:
                 continue
             for graph in scope.graphs():
-                merger.merge(graph, scope)
-        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+                merger.merge(graph, Place(scope, merger.edits))
+        made = merger.sites.made
+        return PassResult(bool(made), {"merged": len(made)}, tuple(merger.refusals), made)
 
 
 class _Merger:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
+    """One run; it remembers which values nothing but reshapings read."""
+
+    def __init__(self, model: ir.Model, sites: Sites) -> None:
+        self.edits = Edits(model)
+        self.sites = sites
         self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names: NameAllocator | None = None
-        self._model = model
         self._reshaped_only: dict[ir.Value, bool] = {}
 
-    def merge(self, graph: ir.Graph, scope: Scope) -> None:
+    def merge(self, graph: ir.Graph, place: Place) -> None:
         for node in tuple(graph):
             form = reshape_form(node)
             producer = None if form is None else form.source.producer()
             before = None if producer is None else reshape_form(producer)
             if form is None or producer is None or before is None or is_constant(before.source):
                 continue
-            reason = self._obstacle(form.source, producer, graph) or self._join(
-                node, form.of(before), scope
+            found = self._obstacle(form.source, producer, graph) or self._joined(
+                node, form.of(before)
             )
-            if reason:
-                self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-            elif not form.source.uses():
-                inputs = tuple(producer.inputs)
-                graph.remove(producer, safe=True)
-                for value in inputs:
-                    drop_unread(value)
+            if isinstance(found, str):
+                self.refusals.append(Refusal(node.name or "", node.op_type, found))
+            elif self.sites.permit(node):
+                _join(node, found, place)
+                _drop(producer)
 
-    def _join(self, node: ir.Node, form: ReshapeForm, scope: Scope) -> str:
-        """Let the node reshape the source of the whole chain; return why not if it cannot."""
-        output = node.outputs[0]
-        if form.items == dims_as_items(form.source.shape):
-            reason = self._editor.blocker(output, form.source)
-            if not reason:
-                self._editor.redirect(output, form.source)
-                self._drop(node)
-                return ""
+    def _joined(self, node: ir.Node, form: ReshapeForm) -> ir.Value | _Joined | str:
+        """Return what reshapes the source of the whole chain, the source itself, or why not."""
+        unchanged = form.items == dims_as_items(form.source.shape)
+        if unchanged and not self.edits.editor.blocker(node.outputs[0], form.source):
+            return form.source
         target = reshape_target(form)
         if target is None:
             return "more than one size is neither a number nor at the place that it has before"
-        self._names = self._names or NameAllocator(self._model)
-        name = self._names.fresh(f"{output.name}_shape")
-        tensor = ir.Tensor(np.array(target, np.int64))
-        shape = add_constant(node, name, tensor, is_function=scope.is_function)
-        merged = ir.Node("", "Reshape", [form.source, shape], name=node.name)
-        merged.metadata_props.update(node.metadata_props)
-        result = merged.outputs[0]
-        result.type, result.shape = output.type, output.shape
-        assert node.graph is not None
-        node.graph.insert_before(node, merged)
-        result.name = output.name
-        if not output.is_graph_output():
-            output.name = None
-        self._editor.redirect(output, result)
-        self._drop(node)
-        return ""
-
-    def _drop(self, node: ir.Node) -> None:
-        inputs = tuple(node.inputs)
-        assert node.graph is not None
-        node.graph.remove(node, safe=True)
-        for value in inputs[1:]:
-            drop_unread(value)
-        self.count += 1
+        return _Joined(form.source, target)
 
     def _obstacle(self, between: ir.Value, producer: ir.Node, graph: ir.Graph) -> str:
         if producer.graph is not graph:
@@ -141,3 +119,29 @@ class _Merger:
         if not self._reshaped_only[between]:
             return f"{between.name!r} has other readers"
         return ""
+
+
+def _join(node: ir.Node, joined: ir.Value | _Joined, place: Place) -> None:
+    """Let what reads the node read the source, or one reshaping of it."""
+    output, shapes = node.outputs[0], node.inputs[1:]
+    if isinstance(joined, ir.Value):
+        place.editor.redirect(output, joined)
+        place.editor.remove(node)
+    else:
+        shape = place.constant(node, f"{output.name}_shape", joined.target)
+        merged = ir.Node("", "Reshape", [joined.source, shape], name=node.name)
+        merged.metadata_props.update(node.metadata_props)
+        place.editor.replace_node(node, merged)
+    place.editor.finish()
+    for value in shapes:
+        drop_unread(value)
+
+
+def _drop(node: ir.Node) -> None:
+    """Drop a reshaping that nothing reads any more."""
+    output, inputs = node.outputs[0], tuple(node.inputs)
+    if output.uses() or node.graph is None:
+        return
+    node.graph.remove(node, safe=True)
+    for value in inputs:
+        drop_unread(value)

@@ -14,15 +14,15 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.concat_form import is_joined_along, operand_at
 from irconv.graph.constants import is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
-from irconv.graph.scopes import Scope, scopes
+from irconv.graph.scopes import scopes
 from irconv.graph.slice_form import part_of
 from irconv.graph.unread import drop_unread
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
+from irconv.passes.edits import Edits
+from irconv.passes.rewrite import Place
+from irconv.passes.sites import Sites
 
 __all__ = ["MergeSlices"]
 
@@ -62,34 +62,36 @@ class MergeSlices(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Merge in one sweep; linear in nodes."""
-        del context
-        merger = _Merger(model)
+        merger = _Merger(model, Sites(context))
         for scope in scopes(model):
             if scope.opsets.get("", 1) >= _OLDEST_OPSET:
+                place = Place(scope, merger.edits)
                 for graph in scope.graphs():
-                    merger.chains(graph, scope)
-                    merger.tiles(graph, scope)
-        return PassResult(merger.count > 0, {"merged": merger.count}, tuple(merger.refusals))
+                    merger.chains(graph, place)
+                    merger.tiles(graph, place)
+        made = merger.sites.made
+        return PassResult(bool(made), {"merged": len(made)}, tuple(merger.refusals), made)
 
 
 class _Merger:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
+    def __init__(self, model: ir.Model, sites: Sites) -> None:
+        self.edits = Edits(model)
+        self.sites = sites
         self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
 
-    def chains(self, graph: ir.Graph, scope: Scope) -> None:
+    def chains(self, graph: ir.Graph, place: Place) -> None:
         """Merge slices of slices, and slices and splits of what is put together."""
         for node in tuple(graph):
             if node.domain != "" or node.op_type not in ("Slice", "Split"):
                 continue
             if self._take_apart(node):
                 continue
-            if node.op_type == "Slice" and self._chain(node, graph, scope):
-                self.count += 1
+            if node.op_type == "Slice" and self._chain(node, place):
                 self._take_apart(node)
-        self._editor.finish()
+        self.edits.finish()
+
+    def _refuse(self, node: ir.Node, reason: str) -> None:
+        self.refusals.append(Refusal(node.name or "", node.op_type, reason))
 
     def _take_apart(self, node: ir.Node) -> bool:
         """Let readers of parts of a Concat read its operands; return whether they do."""
@@ -108,20 +110,21 @@ class _Merger:
             elif any(operand is other for _, other in pairs) and value.is_graph_output():
                 reason = f"{operand.name!r} is put in twice, and {value.name!r} is a graph output"
             else:
-                reason = self._editor.blocker(value, operand)
+                reason = self.edits.editor.blocker(value, operand)
             if operand is None or reason:
                 break
             pairs.append((value, operand))
         if reason:
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+            self._refuse(node, reason)
+            return False
+        if not self.sites.permit(node):
             return False
         for value, operand in pairs:
-            self._editor.redirect(value, operand)
-        self._editor.remove(node)
-        self.count += 1
+            self.edits.editor.redirect(value, operand)
+        self.edits.editor.remove(node)
         return True
 
-    def _chain(self, node: ir.Node, graph: ir.Graph, scope: Scope) -> bool:
+    def _chain(self, node: ir.Node, place: Place) -> bool:
         """Make a slice of a slice one; return whether it is done."""
         outer = part_of(node.outputs[0])
         between = None if outer is None else outer.source
@@ -129,59 +132,21 @@ class _Merger:
         inner = None if before is None or before.op_type != "Slice" else part_of(between)
         if outer is None or between is None or before is None or inner is None:
             return False
-        if is_constant(inner.source) or before.graph is not graph:
+        if is_constant(inner.source) or before.graph is not node.graph:
             return False
         if between.is_graph_output() or len(between.uses()) != 1:
-            reason = f"{between.name!r} has other readers"
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
+            self._refuse(node, f"{between.name!r} has other readers")
             return False
         ranges = dict(inner.ranges)
         for axis, taken in outer.ranges.items():
             cut = slice(taken.start, _stop(taken), taken.step)
             ranges[axis] = ranges[axis][cut] if axis in ranges else taken
-        if not all(map(len, ranges.values())):
+        if not all(map(len, ranges.values())) or not self.sites.permit(node):
             return False
-        self._slice(node, before, inner.source, ranges, scope)
+        _slice(node, before, inner.source, ranges, place)
         return True
 
-    def _slice(
-        self,
-        node: ir.Node,
-        before: ir.Node,
-        source: ir.Value,
-        ranges: dict[int, range],
-        scope: Scope,
-    ) -> None:
-        axes = sorted(ranges)
-        lists = {
-            "starts": [ranges[axis].start for axis in axes],
-            "ends": [_end(ranges[axis]) for axis in axes],
-            "axes": axes,
-            "steps": [ranges[axis].step for axis in axes],
-        }
-        if set(lists["steps"]) == {1}:
-            del lists["steps"]
-        output, read = node.outputs[0], [*node.inputs[1:], *before.inputs[1:]]
-        bounds = [
-            add_constant(
-                node,
-                self._names.fresh(f"{output.name}_{name}"),
-                ir.Tensor(np.array(items, np.int64)),
-                is_function=scope.is_function,
-            )
-            for name, items in lists.items()
-        ]
-        for index, value in enumerate((source, *bounds)):
-            if index >= len(node.inputs):
-                node.resize_inputs(index + 1)
-            node.replace_input_with(index, value)
-        node.resize_inputs(1 + len(bounds))
-        self._editor.remove(before)
-        self._editor.finish()
-        for item in dict.fromkeys(read):
-            drop_unread(item)
-
-    def tiles(self, graph: ir.Graph, scope: Scope) -> None:
+    def tiles(self, graph: ir.Graph, place: Place) -> None:
         """Merge slices that tile an axis of one value."""
         groups: dict[tuple[ir.Value, int], dict[range, list[ir.Node]]] = {}
         for node in graph:
@@ -201,64 +166,84 @@ class _Merger:
             if len(ordered) < 2:
                 continue
             nodes = [node for taken in ordered for node in parts[taken]]
-            reason = self._obstacle(source, axis, ordered, nodes)
+            reason = _obstacle(source, axis, ordered, nodes)
             if reason:
-                self.refusals.append(Refusal(first.name or "", first.op_type, reason))
-            else:
-                self._split(first, source, axis, nodes, ordered, scope)
-                self.count += len(nodes)
+                self._refuse(first, reason)
+            elif self.sites.permit(first):
+                _split(first, source, axis, nodes, ordered, place)
 
-    @staticmethod
-    def _obstacle(
-        source: ir.Value, axis: int, ordered: Sequence[range], nodes: Sequence[ir.Node]
-    ) -> str:
-        assert source.shape is not None
-        ends = [0, *(taken.stop for taken in ordered)]
-        starts = [*(taken.start for taken in ordered), source.shape[axis]]
-        if starts != ends:
-            return f"the slices of {source.name!r} do not tile its axis {axis}"
-        if len(nodes) != len(ordered):
-            return f"two slices of {source.name!r} are equal"
-        if any(node.outputs[0].is_graph_output() for node in nodes):
-            return "one of the slices is a graph output"
-        return ""
 
-    def _split(
-        self,
-        first: ir.Node,
-        source: ir.Value,
-        axis: int,
-        nodes: Sequence[ir.Node],
-        ordered: Sequence[range],
-        scope: Scope,
-    ) -> None:
-        sizes = add_constant(
-            first,
-            self._names.fresh(f"{source.name}_sizes"),
-            ir.Tensor(np.array([len(taken) for taken in ordered], np.int64)),
-            is_function=scope.is_function,
-        )
-        split = ir.Node(
-            "",
-            "Split",
-            [source, sizes],
-            [ir.AttrInt64("axis", axis)],
-            num_outputs=len(nodes),
-            name=first.name,
-        )
-        split.metadata_props.update(first.metadata_props)
-        assert first.graph is not None
-        first.graph.insert_before(first, split)
-        read = [value for node in nodes for value in node.inputs[1:]]
-        for node, result in zip(nodes, split.outputs, strict=True):
-            output = node.outputs[0]
-            result.name, output.name = output.name, None
-            result.type, result.shape = output.type, output.shape
-            self._editor.redirect(output, result)
-            self._editor.remove(node)
-        self._editor.finish()
-        for item in dict.fromkeys(read):
-            drop_unread(item)
+def _slice(
+    node: ir.Node, before: ir.Node, source: ir.Value, ranges: dict[int, range], place: Place
+) -> None:
+    """Let a Slice take what it and the one before it take."""
+    axes = sorted(ranges)
+    lists = {
+        "starts": [ranges[axis].start for axis in axes],
+        "ends": [_end(ranges[axis]) for axis in axes],
+        "axes": axes,
+        "steps": [ranges[axis].step for axis in axes],
+    }
+    if set(lists["steps"]) == {1}:
+        del lists["steps"]
+    output, read = node.outputs[0], [*node.inputs[1:], *before.inputs[1:]]
+    bounds = [place.constant(node, f"{output.name}_{name}", items) for name, items in lists.items()]
+    for index, value in enumerate((source, *bounds)):
+        if index >= len(node.inputs):
+            node.resize_inputs(index + 1)
+        node.replace_input_with(index, value)
+    node.resize_inputs(1 + len(bounds))
+    place.editor.remove(before)
+    place.editor.finish()
+    for item in dict.fromkeys(read):
+        drop_unread(item)
+
+
+def _obstacle(
+    source: ir.Value, axis: int, ordered: Sequence[range], nodes: Sequence[ir.Node]
+) -> str:
+    assert source.shape is not None
+    ends = [0, *(taken.stop for taken in ordered)]
+    starts = [*(taken.start for taken in ordered), source.shape[axis]]
+    if starts != ends:
+        return f"the slices of {source.name!r} do not tile its axis {axis}"
+    if len(nodes) != len(ordered):
+        return f"two slices of {source.name!r} are equal"
+    if any(node.outputs[0].is_graph_output() for node in nodes):
+        return "one of the slices is a graph output"
+    return ""
+
+
+def _split(
+    first: ir.Node,
+    source: ir.Value,
+    axis: int,
+    nodes: Sequence[ir.Node],
+    ordered: Sequence[range],
+    place: Place,
+) -> None:
+    """Put one Split in front of the first of the slices, and let it stand for all of them."""
+    sizes = place.constant(first, f"{source.name}_sizes", [len(taken) for taken in ordered])
+    split = ir.Node(
+        "",
+        "Split",
+        [source, sizes],
+        [ir.AttrInt64("axis", axis)],
+        num_outputs=len(nodes),
+        name=first.name,
+    )
+    split.metadata_props.update(first.metadata_props)
+    assert first.graph is not None
+    first.graph.insert_before(first, split)
+    read = [value for node in nodes for value in node.inputs[1:]]
+    for node, result in zip(nodes, split.outputs, strict=True):
+        output = node.outputs[0]
+        result.type, result.shape = output.type, output.shape
+        place.editor.replace(output, result)
+        place.editor.remove(node)
+    place.editor.finish()
+    for item in dict.fromkeys(read):
+        drop_unread(item)
 
 
 def _stop(taken: range) -> int | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
 
 from irconv.errors import UsageError
 from irconv.passes.base import Pass
@@ -31,24 +33,30 @@ def order_passes(passes: Iterable[Pass]) -> list[Pass]:
     ]
     if all(earlier < position for earlier, position in constraints):
         return pipeline
-    import networkx as nx
-
-    graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(range(len(pipeline)))
-    graph.add_edges_from(constraints)
-    graph.add_edges_from(
-        (first[pass_.name], position)
-        for position, pass_ in enumerate(pipeline)
-        if first[pass_.name] < position
-    )
+    sorter = TopologicalSorter(dict.fromkeys(range(len(pipeline)), ()))
+    for earlier, position in constraints:
+        sorter.add(position, earlier)
+    for position, pass_ in enumerate(pipeline):
+        if first[pass_.name] < position:
+            sorter.add(position, first[pass_.name])
     try:
-        ordered = list(nx.lexicographical_topological_sort(graph))
-    except nx.NetworkXUnfeasible as error:
-        edges = nx.find_cycle(graph)
-        path = [pipeline[edge[0]].name for edge in edges] + [pipeline[edges[0][0]].name]
+        sorter.prepare()
+    except CycleError as error:
+        cycle = [pipeline[position].name for position in error.args[1]]
         raise UsageError(
-            "the passes cannot be ordered: " + " -> ".join(path),
+            "the passes cannot be ordered: " + " -> ".join(cycle),
             where="pass order",
             hint="each arrow means 'must come before'; one of these `after` must go",
         ) from error
-    return [pipeline[position] for position in ordered]
+    return [pipeline[position] for position in _least_first(sorter)]
+
+
+def _least_first(sorter: TopologicalSorter[int]) -> Iterator[int]:
+    """Yield positions, each the least of those that nothing unsorted must precede."""
+    ready: list[int] = []
+    while sorter.is_active():
+        for position in sorter.get_ready():
+            heappush(ready, position)
+        position = heappop(ready)
+        yield position
+        sorter.done(position)

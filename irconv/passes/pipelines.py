@@ -26,6 +26,7 @@ __all__ = [
     "default_pipeline",
     "relaxed_passes",
     "resolve_pipeline",
+    "spec_texts",
     "target_pipeline",
 ]
 
@@ -64,9 +65,11 @@ _REWRITES = (
     "merge-arithmetic",
     "fuse-conv-batchnorm",
     "fuse-batchnorm-conv",
+    "split-pointwise-conv",
     "fold-scales",
     "fold-biases",
     "hoist-invariants",
+    "hoist-selections",
 )
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
@@ -167,7 +170,7 @@ def resolve_pipeline(
     quantize: str | None = None,
     prune: str | None = None,
     shapes: Mapping[str, DimRange] | None = None,
-    backends: Iterable[Backend] = (),
+    backend: Backend | None = None,
 ) -> list[Pass]:
     """Return the passes that the command line's options ask for.
 
@@ -181,7 +184,7 @@ def resolve_pipeline(
         quantize: ``weights-int8`` or the spec of a pass named ``quantize-*``.
         prune: ``magnitude{sparsity=0.5}`` or the spec of a pass named ``prune-*``.
         shapes: Ranges of named dimensions; those with one size left are bound.
-        backends: The targets; what one of them avoids is left out of the level's passes.
+        backend: The target, if there is one; what it avoids is left out of the level's passes.
 
     Raises:
         UsageError: If a text cannot be read, or names an unknown pass, recipe or option.
@@ -190,8 +193,8 @@ def resolve_pipeline(
     if any(extent.bound for extent in (shapes or {}).values()):
         specs.append("bind-shapes")
     if passes is None:
-        avoided = {name for backend in backends for name in backend.avoids}
-        specs += [text for text in default_pipeline(level) if text not in avoided]
+        avoided = frozenset() if backend is None else backend.avoids
+        specs += [text for text in default_pipeline(level) if parse_spec(text).name not in avoided]
     else:
         specs += parse_pipeline(passes)
     if prune is not None:
@@ -199,6 +202,11 @@ def resolve_pipeline(
     if quantize is not None:
         specs.append(_quantize_spec(registry, quantize))
     return build_pipeline(registry, specs)
+
+
+def spec_texts(passes: Iterable[Pass]) -> tuple[str, ...]:
+    """Return the spec text of each pass; equal pipelines have equal texts."""
+    return tuple(map(str, passes))
 
 
 def _quantize_spec(registry: Registry, text: str) -> Spec:

@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.sites import Sites
 from irconv.passes.weights import Weight, chunks, find_weights
 from irconv.runtime.base import Array
 
@@ -135,12 +136,12 @@ class PruneMagnitude(Pass):
             raise ValueError("sparsity must be above 0 and below 1")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Prune; see :class:`Pass`.
+        """Prune one weight after the other; each is a site, named by its first reader.
 
         Details: ``count``, ``elements`` and ``zeros`` of all weights, ``sparsity`` reached over
         them, ``set_to_zero`` by this run, and ``highest_sparsity``, the five sparsest weights.
         """
-        del context
+        sites = Sites(context)
         found, refusals = find_weights(
             model,
             min_elements=self.min_elements,
@@ -161,11 +162,12 @@ class PruneMagnitude(Pass):
             if count.small == count.size and self.sparsity is not None:
                 refusals.append(weight.refusal("all its magnitudes tie, so nothing would be left"))
                 continue
-            counts[weight.name] = count
             if count.small > count.zero:
+                if not sites.permit(weight.node):
+                    continue
                 _prune(weight, theta)
-        changed = any(count.small > count.zero for count in counts.values())
-        return PassResult(changed, _details(counts), tuple(refusals))
+            counts[weight.name] = count
+        return PassResult(bool(sites.made), _details(counts), tuple(refusals), sites.made)
 
     def _thresholds(self, weights: Sequence[Weight]) -> Callable[[Weight], float]:
         if self.threshold is not None:

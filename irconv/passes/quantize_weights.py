@@ -22,6 +22,7 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.sites import Sites
 from irconv.passes.weights import Weight, chunks, find_weights
 from irconv.runtime.base import Array
 
@@ -191,12 +192,12 @@ class QuantizeWeights(Pass):
     skip: tuple[str, ...] = ()
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Quantize one weight after the other; see :class:`Pass`.
+        """Quantize one weight after the other; each is a site, named by its first reader.
 
         Details: ``count``, ``bytes_before``, ``bytes_after``, ``max_error`` (the largest
         |w - w'|) and ``worst_snr_db``, the five weights that lost most.
         """
-        del context
+        sites = Sites(context)
         weights, refusals = find_weights(
             model,
             min_elements=self.min_elements,
@@ -218,6 +219,8 @@ class QuantizeWeights(Pass):
                     weight.refusal("it holds values that are not finite, or near overflow")
                 )
                 continue
+            if not sites.permit(weight.node):
+                continue
             axis = weight.axis if self.per_channel else None
             result = quantize_tensor(array, axis, symmetric=self.symmetric)
             _replace(weight, result, axis, names)
@@ -225,7 +228,8 @@ class QuantizeWeights(Pass):
             after += result.quantized.nbytes + result.scale.nbytes + result.zero_point.nbytes
             max_error = max(max_error, result.max_error)
             snr[weight.name] = result.snr_db
-        return PassResult(bool(snr), _details(snr, before, after, max_error), tuple(refusals))
+        details = _details(snr, before, after, max_error)
+        return PassResult(bool(snr), details, tuple(refusals), sites.made)
 
     @staticmethod
     def _obstacle(weight: Weight, opset: int) -> str | None:

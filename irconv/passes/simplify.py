@@ -71,7 +71,7 @@ class Simplify(Pass):
     seconds: float = 600.0
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Simplify; see :class:`Pass`.
+        """Simplify; another program changes the whole model, so the pass has no sites.
 
         Raises:
             MissingError: If onnxsim is not installed.

@@ -10,13 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import is_constant
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
 from irconv.graph.reshape_form import (
     Item,
     Kept,
@@ -25,18 +21,32 @@ from irconv.graph.reshape_form import (
     reshape_form,
     reshape_target,
 )
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.layout.aliases import transpose_order
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["SinkReshapes"]
 
-_OLDEST_OPSET = 5
+
+@dataclass(frozen=True)
+class _Match:
+    """A reshape before a transpose, as a transpose and a reshape.
+
+    Attributes:
+        before: The reshape, which goes.
+        source: What it reads.
+        order: The order to transpose the source in.
+        target: The shape to give it afterwards, as Reshape reads it.
+    """
+
+    before: ir.Node
+    source: ir.Value
+    order: tuple[int, ...]
+    target: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class SinkReshapes(Pass):
+class SinkReshapes(NodeRewrite[_Match]):
     """Transpose first and add dimensions of size 1 afterwards, where that meets its like.
 
     Before::
@@ -65,83 +75,51 @@ class SinkReshapes(Pass):
     name: ClassVar[str] = "sink-reshapes"
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "merge-reshapes")
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Move in one sweep; linear in nodes."""
-        del context
-        sinker = _Sinker(model)
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) < _OLDEST_OPSET:
-                continue
-            for graph in scope.graphs():
-                for node in tuple(graph):
-                    if node.op_type == "Transpose" and node.domain == "":
-                        sinker.visit(node, scope)
-        return PassResult(sinker.count > 0, {"moved": sinker.count}, tuple(sinker.refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Transpose"})
+    oldest_opset: ClassVar[int] = 5
+    counted: ClassVar[str] = "moved"
 
-
-class _Sinker:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
-        self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
-
-    def visit(self, node: ir.Node, scope: Scope) -> None:
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return how to transpose first; see :class:`NodeRewrite`."""
+        del place
         order, value = transpose_order(node), node.inputs[0]
         before = None if value is None else value.producer()
         form = None if before is None else reshape_form(before)
         if order is None or value is None or before is None or form is None:
-            return
+            return None
         if reshape_form(node) is not None or is_constant(form.source):
-            return
+            return None
         reason = _obstacle(node, value, before, form)
-        moved = None if reason else _moved(form, order)
-        if reason or moved is None:
-            reason = reason or f"{before.op_type} does more than add or drop dimensions of size 1"
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-            return
+        if reason:
+            return reason
+        moved = _moved(form, order)
+        if moved is None:
+            return f"{before.op_type} does more than add or drop dimensions of size 1"
         first, items = moved
         target = reshape_target(ReshapeForm(form.source, items))
         if target is None:
-            reason = "more than one dynamic dimension would change its place"
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-            return
-        self._move(node, before, form.source, first, target, scope)
-        self.count += 1
+            return "more than one dynamic dimension would change its place"
+        return _Match(before, form.source, first, target)
 
-    def _move(
-        self,
-        node: ir.Node,
-        before: ir.Node,
-        source: ir.Value,
-        order: tuple[int, ...],
-        target: tuple[int, ...],
-        scope: Scope,
-    ) -> None:
-        output, graph = node.outputs[0], node.graph
-        assert graph is not None
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Put a transpose and a reshape in the place of a reshape and a transpose."""
+        output, source = node.outputs[0], match.source
         assert source.shape is not None
-        transpose = ir.Node("", "Transpose", [source], [ir.AttrInt64s("perm", order)])
+        assert node.graph is not None
+        transpose = ir.Node("", "Transpose", [source], [ir.AttrInt64s("perm", match.order)])
         between = transpose.outputs[0]
-        between.name = transpose.name = self._names.fresh(f"{output.name}_moved")
+        between.name = transpose.name = place.names.fresh(f"{output.name}_moved")
         between.type = output.type
-        between.shape = ir.Shape([source.shape[axis] for axis in order])
-        name = self._names.fresh(f"{output.name}_shape")
-        tensor = ir.Tensor(np.array(target, np.int64))
-        shape = add_constant(node, name, tensor, is_function=scope.is_function)
+        between.shape = ir.Shape([source.shape[axis] for axis in match.order])
+        shape = place.constant(node, f"{output.name}_shape", match.target)
         reshape = ir.Node("", "Reshape", [between, shape], name=node.name)
-        result = reshape.outputs[0]
-        result.type, result.shape, result.name = output.type, output.shape, output.name
         for new in (transpose, reshape):
             new.metadata_props.update(node.metadata_props)
-        graph.insert_before(node, (transpose, reshape))
-        if not output.is_graph_output():
-            output.name = None
-        self._editor.redirect(output, result)
-        read = before.inputs[1:]
-        self._editor.remove(node)
-        self._editor.remove(before)
-        self._editor.finish()
+        node.graph.insert_before(node, transpose)
+        place.editor.replace_node(node, reshape)
+        read = match.before.inputs[1:]
+        place.editor.remove(match.before)
+        place.editor.finish()
         for value in read:
             drop_unread(value)
 

@@ -35,9 +35,16 @@ class Sites:
         """The sites that were permitted, in order."""
         return tuple(self._made)
 
-    def permit(self, node: ir.Node) -> bool:
-        """Say whether the pass may act at ``node``, the one that a refusal would name."""
+    def permit(self, place: ir.Node | Site) -> bool:
+        """Say whether the pass may act at a place, and note it.
+
+        Args:
+            place: The node that a refusal would name; a site where that is no node, such as an
+                initializer.
+        """
         if self._limit is not None and len(self._made) >= self._limit:
             return False
-        self._made.append(Site(node.name or "", node.op_type))
+        if isinstance(place, ir.Node):
+            place = Site(place.name or "", place.op_type)
+        self._made.append(place)
         return True

@@ -16,26 +16,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
-from irconv.graph.add_constant import add_constant
 from irconv.graph.constants import constant_tensor
-from irconv.graph.edit import Editor
-from irconv.graph.names import NameAllocator
 from irconv.graph.reshape_form import Item, ReshapeForm, dims_as_items, reshape_form, reshape_target
-from irconv.graph.scopes import Scope, scopes
 from irconv.graph.unread import drop_unread
-from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv.passes.base import Effect
 from irconv.passes.layout.permutation import permuted_shape
+from irconv.passes.rewrite import NodeRewrite, Place
 
 __all__ = ["UnflattenMatmuls"]
 
-_OLDEST_OPSET = 13
+
+@dataclass(frozen=True)
+class _Trail:
+    """The product before a Reshape, and the sum or Gemm bias between.
+
+    Attributes:
+        product: MatMul or Gemm.
+        sum: The Add of a constant vector; None where there is none.
+        bias: That vector, or the bias of the Gemm.
+    """
+
+    product: ir.Node
+    sum: ir.Node | None
+    bias: ir.Value | None
 
 
 @dataclass(frozen=True)
-class UnflattenMatmuls(Pass):
+class _Operand:
+    """An operand of the new product.
+
+    Attributes:
+        value: The operand of the old product.
+        source: What the new one is made of.
+        items: The sizes to give the source; None where it is read as it is.
+        target: These sizes, as Reshape reads them.
+        order: The order to transpose the matrices in afterwards; None where they stay.
+    """
+
+    value: ir.Value
+    source: ir.Value
+    items: tuple[Item, ...] | None = None
+    target: tuple[int, ...] = ()
+    order: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A product that takes the place of a Reshape, with the sum after it.
+
+    Attributes:
+        trail: The old product.
+        operands: The operands of the new one.
+        flatten: The reshaping before the old product, which goes if nothing else reads it.
+    """
+
+    trail: _Trail
+    operands: tuple[_Operand, ...]
+    flatten: ir.Node | None
+
+
+@dataclass(frozen=True)
+class UnflattenMatmuls(NodeRewrite[_Match]):
     """Multiply tensors as they are, where they were flattened for the product only.
 
     Before::
@@ -65,183 +108,136 @@ class UnflattenMatmuls(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "merge-reshapes")
     effect: ClassVar[Effect] = "real-arithmetic"
 
-    def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Rewrite in one sweep; linear in nodes."""
-        del context
-        rewriter = _Rewriter(model)
-        for scope in scopes(model):
-            if scope.opsets.get("", 1) >= _OLDEST_OPSET:
-                for graph in scope.graphs():
-                    for node in tuple(graph):
-                        if node.op_type == "Reshape" and node.domain == "":
-                            rewriter.visit(node, scope)
-        details = {"unflattened": rewriter.count}
-        return PassResult(rewriter.count > 0, details, tuple(rewriter.refusals))
+    op_types: ClassVar[frozenset[str]] = frozenset({"Reshape"})
+    oldest_opset: ClassVar[int] = 13
+    counted: ClassVar[str] = "unflattened"
 
-
-@dataclass(frozen=True)
-class _Trail:
-    """The product before a Reshape, and the sum or Gemm bias between.
-
-    Attributes:
-        product: MatMul or Gemm.
-        sum: The Add of a constant vector; None where there is none.
-        bias: That vector, or the bias of the Gemm.
-    """
-
-    product: ir.Node
-    sum: ir.Node | None
-    bias: ir.Value | None
-
-
-class _Rewriter:
-    def __init__(self, model: ir.Model) -> None:
-        self.count = 0
-        self.refusals: list[Refusal] = []
-        self._editor = Editor(model)
-        self._names = NameAllocator(model)
-
-    def visit(self, node: ir.Node, scope: Scope) -> None:
+    def match(self, node: ir.Node, place: Place) -> _Match | str | None:
+        """Return the product on what was not flattened; see :class:`NodeRewrite`."""
+        del place
         trail, form = _trail(node), reshape_form(node)
         if trail is None or form is None:
-            return
-        reason = self._by_matrix(node, trail, form)
-        if reason is None:
-            reason = self._by_batch(node, trail, form, scope)
-        if reason:
-            self.refusals.append(Refusal(node.name or "", node.op_type, reason))
-        elif reason is not None:
-            self.count += 1
-
-    def _by_matrix(self, node: ir.Node, trail: _Trail, form: ReshapeForm) -> str | None:
-        """Multiply by a matrix without flattening; return "", why not, or None."""
-        value, weight = trail.product.inputs[:2]
-        flatten = None if value is None else value.producer()
-        before = None if flatten is None else reshape_form(flatten)
-        if flatten is None or before is None or len(before.items) != 2 or weight is None:
             return None
-        if _rank(weight) != 2:
-            return None
-        dims = dims_as_items(before.source.shape)
-        if dims is None or before.items[-1] != dims[-1]:
-            return f"it is not known that {value.name!r} keeps the last axis" if value else None
-        if form.items[-1] != _columns(trail) or not _same(dims[:-1], form.items[:-1]):
-            return f"the result is not taken apart as {before.source.name!r} was"
-        inputs = [before.source, weight]
-        product = ir.Node("", "MatMul", inputs, name=trail.product.name)
-        last = self._between(product, node, trail, form)
-        self._finish(node, trail, last, [flatten])
-        return ""
+        found = _by_matrix(trail, form)
+        return _by_batch(trail, form) if found is None else found
 
-    def _by_batch(
-        self, node: ir.Node, trail: _Trail, form: ReshapeForm, scope: Scope
-    ) -> str | None:
-        """Multiply batches of matrices by their own axes; return "", why not, or None."""
-        product = trail.product
-        shapes = [_static_tail(value) for value in (*product.inputs[:2], product.outputs[0])]
-        if product.op_type != "MatMul" or any(shape is None for shape in shapes):
-            return None
-        if trail.sum is not None or len(form.items) <= 3:
-            return None
-        first, second, result = (shape for shape in shapes if shape is not None)
-        *lead, rows, columns = form.items
-        if (rows, columns) != result or first[1] != second[0]:
-            return "the matrices that result are themselves taken apart"
-        if not all(_is_reshaped(value) for value in product.inputs[:2]):
-            return "an operand of the product is not flattened for it"
-        inputs = [
-            self._unflattened(value, (*lead, *tail), product, scope)
-            for value, tail in zip(product.inputs[:2], (first, second), strict=True)
-        ]
-        if None in inputs:
-            return "more than one axis in front is dynamic"
-        new = ir.Node("", "MatMul", inputs, name=product.name)
-        last = self._between(new, node, trail, form)
-        self._finish(node, trail, last, [])
-        return ""
-
-    def _unflattened(
-        self, value: ir.Value | None, items: tuple[Item, ...], product: ir.Node, scope: Scope
-    ) -> ir.Value | None:
-        """Reshape an operand; where a Transpose swaps its matrices, before that."""
-        assert value is not None
-        swap = value.producer()
-        if swap is not None and swap.op_type == "Transpose":
-            source = swap.inputs[0]
-            items = (*items[:-2], items[-1], items[-2])
-            inner = self._reshaped(source, items, product, scope)
-            if inner is None:
-                return None
-            rank = len(items)
-            order = [*range(rank - 2), rank - 1, rank - 2]
-            node = ir.Node("", "Transpose", [inner], [ir.AttrInt64s("perm", order)])
-            result = self._insert(node, product, f"{value.name}_unflattened", value)
-            result.shape = permuted_shape(inner.shape, order)
-            return result
-        return self._reshaped(value, items, product, scope)
-
-    def _reshaped(
-        self, value: ir.Value | None, items: tuple[Item, ...], product: ir.Node, scope: Scope
-    ) -> ir.Value | None:
-        assert value is not None
-        target = reshape_target(ReshapeForm(value, items))
-        if target is None:
-            return None
-        shape = add_constant(
-            product,
-            self._names.fresh(f"{value.name}_shape"),
-            ir.Tensor(np.array(target, np.int64)),
-            is_function=scope.is_function,
-        )
-        node = ir.Node("", "Reshape", [value, shape])
-        result = self._insert(node, product, f"{value.name}_unflattened", value)
-        result.shape = ir.Shape([item if isinstance(item, int) else None for item in items])
-        return result
-
-    def _insert(self, node: ir.Node, before: ir.Node, name: str, like: ir.Value) -> ir.Value:
-        result = node.outputs[0]
-        result.name = node.name = self._names.fresh(name)
-        result.type = like.type
-        node.metadata_props.update(before.metadata_props)
-        assert before.graph is not None
-        before.graph.insert_before(before, node)
-        return result
-
-    def _between(
-        self, product: ir.Node, node: ir.Node, trail: _Trail, form: ReshapeForm
-    ) -> ir.Value:
-        """Put the new product, and the sum after it, in front of the Reshape."""
-        old = trail.product.outputs[0]
-        output = node.outputs[0]
-        value = self._insert(product, node, f"{old.name}_unflattened", output)
-        value.shape = output.shape.copy() if output.shape is not None else None
-        if trail.bias is None:
-            return value
-        added = ir.Node("", "Add", [value, trail.bias])
-        total = self._insert(added, node, f"{output.name}_biased", output)
-        total.shape = value.shape.copy() if value.shape is not None else None
-        return total
-
-    def _finish(
-        self, node: ir.Node, trail: _Trail, last: ir.Value, sources: Sequence[ir.Node]
-    ) -> None:
-        """Let the readers of the Reshape read ``last``; drop what nothing reads any more."""
-        output = node.outputs[0]
-        if not output.is_graph_output():
-            last.name, output.name = output.name, None
-        self._editor.redirect(output, last)
+    def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
+        """Let the readers of the Reshape read the new product, or the sum after it."""
+        trail, output = match.trail, node.outputs[0]
+        old = trail.product
+        inputs = [_made(operand, old, place) for operand in match.operands]
+        product = ir.Node("", "MatMul", inputs, name=old.name)
+        last = _between(product, node, trail, place)
+        place.editor.replace(output, last)
         read = list(node.inputs)
-        for item in (node, trail.sum, trail.product):
+        for item in (node, trail.sum, old):
             if item is not None:
                 read += item.inputs
-                self._editor.remove(item)
-        self._editor.finish()
-        for source in sources:
-            if source.graph is not None and not _is_read(source):
-                read += source.inputs
-                source.graph.remove(source, safe=True)
+                place.editor.remove(item)
+        place.editor.finish()
+        flatten = match.flatten
+        if flatten is not None and flatten.graph is not None and not _is_read(flatten):
+            read += flatten.inputs
+            flatten.graph.remove(flatten, safe=True)
         for value in dict.fromkeys(read):
             drop_unread(value)
+
+
+def _by_matrix(trail: _Trail, form: ReshapeForm) -> _Match | str | None:
+    """Return a product by a matrix without flattening."""
+    value, weight = trail.product.inputs[:2]
+    flatten = None if value is None else value.producer()
+    before = None if flatten is None else reshape_form(flatten)
+    if value is None or before is None or len(before.items) != 2 or weight is None:
+        return None
+    if _rank(weight) != 2:
+        return None
+    dims = dims_as_items(before.source.shape)
+    if dims is None or before.items[-1] != dims[-1]:
+        return f"it is not known that {value.name!r} keeps the last axis"
+    if form.items[-1] != _columns(trail) or not _same(dims[:-1], form.items[:-1]):
+        return f"the result is not taken apart as {before.source.name!r} was"
+    operands = (_Operand(value, before.source), _Operand(weight, weight))
+    return _Match(trail, operands, flatten)
+
+
+def _by_batch(trail: _Trail, form: ReshapeForm) -> _Match | str | None:
+    """Return a product of batches of matrices by their own axes."""
+    product = trail.product
+    shapes = [_static_tail(value) for value in (*product.inputs[:2], product.outputs[0])]
+    if product.op_type != "MatMul" or any(shape is None for shape in shapes):
+        return None
+    if trail.sum is not None or len(form.items) <= 3:
+        return None
+    first, second, result = (shape for shape in shapes if shape is not None)
+    *lead, rows, columns = form.items
+    if (rows, columns) != result or first[1] != second[0]:
+        return "the matrices that result are themselves taken apart"
+    if not all(_is_reshaped(value) for value in product.inputs[:2]):
+        return "an operand of the product is not flattened for it"
+    operands = [
+        _unflattened(value, (*lead, *tail))
+        for value, tail in zip(product.inputs[:2], (first, second), strict=True)
+    ]
+    found = tuple(operand for operand in operands if operand is not None)
+    if len(found) < len(operands):
+        return "more than one axis in front is dynamic"
+    return _Match(trail, found, None)
+
+
+def _unflattened(value: ir.Value | None, items: tuple[Item, ...]) -> _Operand | None:
+    """Return an operand reshaped; where a Transpose swaps its matrices, before that."""
+    assert value is not None
+    swap, source, order = value.producer(), value, None
+    if swap is not None and swap.op_type == "Transpose":
+        assert swap.inputs[0] is not None
+        source, rank = swap.inputs[0], len(items)
+        items = (*items[:-2], items[-1], items[-2])
+        order = (*range(rank - 2), rank - 1, rank - 2)
+    target = reshape_target(ReshapeForm(source, items))
+    return None if target is None else _Operand(value, source, items, target, order)
+
+
+def _made(operand: _Operand, product: ir.Node, place: Place) -> ir.Value:
+    """Return the value of an operand, after nodes in front of the old product."""
+    source, items = operand.source, operand.items
+    if items is None:
+        return source
+    shape = place.constant(product, f"{source.name}_shape", operand.target)
+    reshape = ir.Node("", "Reshape", [source, shape])
+    result = _insert(reshape, product, f"{source.name}_unflattened", source, place)
+    result.shape = ir.Shape([item if isinstance(item, int) else None for item in items])
+    if operand.order is None:
+        return result
+    perm = ir.AttrInt64s("perm", operand.order)
+    swap, value = ir.Node("", "Transpose", [result], [perm]), operand.value
+    swapped = _insert(swap, product, f"{value.name}_unflattened", value, place)
+    swapped.shape = permuted_shape(result.shape, operand.order)
+    return swapped
+
+
+def _insert(node: ir.Node, before: ir.Node, name: str, like: ir.Value, place: Place) -> ir.Value:
+    result = node.outputs[0]
+    result.name = node.name = place.names.fresh(name)
+    result.type = like.type
+    node.metadata_props.update(before.metadata_props)
+    assert before.graph is not None
+    before.graph.insert_before(before, node)
+    return result
+
+
+def _between(product: ir.Node, node: ir.Node, trail: _Trail, place: Place) -> ir.Value:
+    """Put the new product, and the sum after it, in front of the Reshape."""
+    old = trail.product.outputs[0]
+    output = node.outputs[0]
+    value = _insert(product, node, f"{old.name}_unflattened", output, place)
+    value.shape = output.shape.copy() if output.shape is not None else None
+    if trail.bias is None:
+        return value
+    added = ir.Node("", "Add", [value, trail.bias])
+    total = _insert(added, node, f"{output.name}_biased", output, place)
+    total.shape = value.shape.copy() if value.shape is not None else None
+    return total
 
 
 def _trail(node: ir.Node) -> _Trail | None:

@@ -27,6 +27,12 @@ FULL_PRECISION = {"session.qdq_matmulnbits_accuracy_level": "1"}
 
 Left alone, ONNX Runtime rounds the *activations* of such a product to int8 as well.
 """
+_PLAIN = {"session.disable_prepacking": "1"}
+"""Session configuration under which a constant operand rounds as a computed one does.
+
+Left alone, ONNX Runtime packs constant matrices and multiplies by them with another kernel, so
+that folding constants alone moves a product by a unit in the last place.
+"""
 
 
 class OnnxRuntimeRunner(Runner):
@@ -34,7 +40,7 @@ class OnnxRuntimeRunner(Runner):
 
     Args:
         path: An ``.onnx`` file written by irconv, its external data beside it.
-        optimize: Whether ONNX Runtime may apply its own graph optimizations.
+        optimize: Whether ONNX Runtime may apply its own graph optimizations and pack weights.
         threads: Threads within one operator; 0 for one a core.
     """
 
@@ -43,7 +49,7 @@ class OnnxRuntimeRunner(Runner):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
-        for key, value in FULL_PRECISION.items():
+        for key, value in (FULL_PRECISION if optimize else FULL_PRECISION | _PLAIN).items():
             options.add_session_config_entry(key, value)
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = (

@@ -21,14 +21,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from irconv.backends.base import Precision
-from irconv.graph.walk import all_graphs, subgraphs_of
+from irconv.graph.walk import all_graphs
+from irconv.verify.exact import is_exact, may_be_exact
+from irconv.verify.protected import protected_values
 from irconv.verify.reductions import reduction_length
 
 __all__ = ["UNIT_ROUNDOFF", "is_activation_quantizer", "noisy_copy"]
@@ -50,42 +52,11 @@ _DTYPE_ROUNDOFF = {
     ir.DataType.BFLOAT16: 2.0**-8,
 }
 
-_EXACT = frozenset({
-    "Abs", "Cast", "CastLike", "Ceil", "CenterCropPad", "Clip", "Col2Im", "Compress", "Concat",
-    "ConcatFromSequence", "Constant", "ConstantOfShape", "DepthToSpace", "EyeLike", "Expand",
-    "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Identity",
-    "If", "Loop", "Max", "MaxPool", "MaxUnpool", "Min", "Neg", "OneHot", "Optional",
-    "OptionalGetElement", "Pad", "Range", "ReduceMax", "ReduceMin", "Relu", "Reshape",
-    "ReverseSequence", "Round", "Scan", "ScatterND", "ScatterElements", "SequenceAt",
-    "SequenceConstruct", "Shape", "Sign", "Size", "Slice", "SpaceToDepth", "Split",
-    "SplitToSequence", "Squeeze", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Trilu",
-    "Unsqueeze", "Where", "RandomNormal", "RandomNormalLike", "RandomUniform",
-    "RandomUniformLike", "Bernoulli", "Multinomial",
-})  # fmt: skip
-"""Operators that round nothing (Cast to a coarser type rounds, but in every runtime alike)."""
-
-_DECIDES_SHAPES: dict[str, tuple[int, ...]] = {
-    "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Resize": (1, 2, 3),
-    "Upsample": (1,), "Range": (0, 1, 2), "ConstantOfShape": (0,), "Tile": (1,), "Pad": (1,),
-    "TopK": (1,), "OneHot": (1,), "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,),
-    "Loop": (0, 1), "If": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,),
-    "SplitToSequence": (1,), "SequenceAt": (1,),
-}  # fmt: skip
-"""Inputs of operators whose values decide shapes or the course of control."""
-
-_SOMETIMES_EXACT = frozenset({
-    "Add", "Sub", "Mul", "Div", "Sum", "Mean", "Mod", "Pow", "CumSum", "ReduceSum", "ReduceMean",
-    "ReduceProd", "Resize",
-})  # fmt: skip
-"""Operators that make masks, flags and counts, whose results often need no rounding."""
-
 _WHERE_AND_EQUAL = 11
 _TRAINING_MODE = 12
 _BFLOAT16_CASTS = 13
 """Opsets from which Equal takes floating-point values, Dropout can be told to drop, and Cast
 takes bfloat16."""
-
-_CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "RNN", "GRU"})
 
 
 def noisy_copy(
@@ -142,7 +113,7 @@ class _Noise:
         self.accumulator = min(self.roundoff, UNIT_ROUNDOFF["float32"])
         self.scale = scale
         self.sizes = sizes
-        self.protected = _protected_values(model)
+        self.protected = protected_values(model)
         self.seeds = itertools.count(1 + 1_000_003 * seed)
         self.names = _NewNames(model)
         self.scalars: dict[tuple[float, ir.DataType], ir.Value] = {}
@@ -151,7 +122,7 @@ class _Noise:
         """Multiply what rounding operators produce by random factors."""
         for graph in all_graphs(self.model):
             for node in list(graph):
-                if _is_exact(node):
+                if is_exact(node):
                     continue
                 terms = reduction_length(node, self.sizes)
                 for value in node.outputs:
@@ -243,7 +214,7 @@ class _Noise:
         yield from before
         yield random
         yield (result := self._node("Mul", [operand, random.outputs[0]], {}))
-        short = self._short_dtype(dtype) if _may_be_exact(value) else None
+        short = self._short_dtype(dtype) if may_be_exact(value) else None
         if short is not None:
             yield (down := self._cast(operand, short))
             yield (back := self._cast(down.outputs[0], working))
@@ -328,34 +299,6 @@ def is_activation_quantizer(node: ir.Node) -> bool:
     return single and value.dtype == ir.DataType.FLOAT
 
 
-def _is_exact(node: ir.Node) -> bool:
-    """Say whether a node rounds nothing: it moves, chooses or looks up what there is."""
-    if node.domain == "":
-        return node.op_type in _EXACT
-    return node.domain == "ai.onnx.ml" and (
-        node.op_type == "LabelEncoder"
-        or (node.op_type == "TreeEnsembleRegressor" and _is_one_tree(node))
-    )
-
-
-def _is_one_tree(node: ir.Node) -> bool:
-    """Say whether a regressor gives weights of leaves as they stand, such as a leaf's number."""
-    given = node.attributes
-    if any(name in given for name in ("base_values", "base_values_as_tensor")):
-        return False
-    if "post_transform" in given and given["post_transform"].as_string() != "NONE":
-        return False
-    if not {"nodes_treeids", "target_nodeids", "target_ids"} <= given.keys():
-        return False
-    leaves = [*zip(given["target_nodeids"].as_ints(), given["target_ids"].as_ints(), strict=True)]
-    return len(set(given["nodes_treeids"].as_ints())) == 1 and len(set(leaves)) == len(leaves)
-
-
-def _may_be_exact(value: ir.Value) -> bool:
-    producer = value.producer()
-    return producer is None or producer.op_type in _SOMETIMES_EXACT
-
-
 class _NewNames:
     """Names that no value of a model has."""
 
@@ -373,34 +316,3 @@ class _NewNames:
             self._count += 1
         self._count += 1
         return name
-
-
-def _protected_values(model: ir.Model) -> set[ir.Value]:
-    protected: set[ir.Value] = set()
-    stack = list(_deciding_values(model))
-    while stack:
-        value = stack.pop()
-        if value in protected:
-            continue
-        protected.add(value)
-        producer = value.producer()
-        if producer is None or producer.op_type in _CONTRACTIONS or producer.op_type == "Shape":
-            continue
-        stack += [item for item in producer.inputs if item is not None]
-        for body in subgraphs_of(producer):
-            stack.extend(body.outputs)
-    return protected
-
-
-def _deciding_values(model: ir.Model) -> Iterable[ir.Value]:
-    for graph in all_graphs(model):
-        for node in graph:
-            if node.domain != "":
-                continue
-            for index in _DECIDES_SHAPES.get(node.op_type, ()):
-                value = node.inputs[index] if index < len(node.inputs) else None
-                if value is not None:
-                    yield value
-            if node.op_type == "Loop":
-                for body in subgraphs_of(node):
-                    yield body.outputs[0]

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from irconv.errors import IrconvError
-from irconv.graph.fingerprint import fingerprint
+from irconv.graph.atomic import output_errors
 from irconv.graph.snapshot import snapshot
 from irconv.passes.base import Pass
 from irconv.passes.manager import PassRecord, PassViolation
-from irconv.runtime.base import Feeds, Runner, Value
+from irconv.runtime.base import Feeds
+from irconv.verify.change import ChangeJudge, Outputs, ReferenceOutputs, State, verified
 from irconv.verify.metrics import OutputMetrics, compare_outputs
-from irconv.verify.movement import Movement, first_movement, movement_limits
+from irconv.verify.movement import OpenReference
 
 __all__ = ["AccuracyObserver", "DumpObserver", "VerifyObserver"]
-
-OpenReference = Callable[[ir.Model], Runner]
-Outputs = Sequence[Mapping[str, Value]]
-
-
-class _Outputs:
-    """The reference outputs of the model as it is now, computed once per state."""
-
-    def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
-        self._open_reference = open_reference
-        self._samples = samples
-        self._state: int | None = None
-        self._outputs: Outputs = ()
-
-    def of(self, model: ir.Model) -> Outputs:
-        """Return the outputs of ``model`` for every sample."""
-        state = fingerprint(model)
-        if state != self._state:
-            with self._open_reference(model) as runner:
-                self._outputs = [runner.run(sample) for sample in self._samples]
-            self._state = state
-        return self._outputs
 
 
 class AccuracyObserver:
@@ -60,7 +39,7 @@ class AccuracyObserver:
 
     def __init__(self, open_reference: OpenReference, samples: Sequence[Feeds]) -> None:
         self.effects: dict[str, float] = {}
-        self._now = _Outputs(open_reference, samples)
+        self._now = ReferenceOutputs(open_reference, samples)
         self._before: Outputs = ()
         self._first: Outputs | None = None
 
@@ -104,6 +83,9 @@ def _accuracy(metrics: OutputMetrics) -> dict[str, Any]:
 class VerifyObserver:
     """Runs the model around every pass and holds the pass to its declared effect.
 
+    The record of every pass that was verified gets ``details["verified"]``, see
+    :func:`irconv.verify.change.verified`.
+
     A bit-exact pass must leave every output equal to the last bit; a real-arithmetic pass may
     move outputs within the tolerance derived from the model's noise floor; a lossy pass is not
     held to anything here. The same holds for the tensors inside the model that a pass left their
@@ -125,20 +107,16 @@ class VerifyObserver:
         only: Container[str] | None = None,
         inside: bool = False,
     ) -> None:
-        self._open_reference = open_reference
-        self._samples = samples
         self._only = only
-        self._inside = inside
-        self._now = _Outputs(open_reference, samples)
-        self._before: Outputs = ()
-        self._model: ir.Model | None = None
+        self._judge = ChangeJudge(open_reference, samples, inside=inside)
+        self._now = ReferenceOutputs(open_reference, samples)
+        self._before: State | None = None
 
     def before(self, pass_: Pass, model: ir.Model) -> None:
         """Compute the outputs before the pass."""
         if not self._verifies(pass_):
             return
-        self._before = self._now.of(model)
-        self._model = snapshot(model)
+        self._before = State(snapshot(model), self._now.of(model))
 
     def after(self, pass_: Pass, model: ir.Model, record: PassRecord) -> None:
         """Compare with the outputs after the pass.
@@ -148,53 +126,15 @@ class VerifyObserver:
         """
         if not record.modified or not self._verifies(pass_):
             return
+        assert self._before is not None, "before() ran"
         try:
-            compared = compare_outputs(self._before, self._now.of(model))
+            after = State(model, self._now.of(model))
         except IrconvError as error:
             raise PassViolation(f"the model no longer runs: {error.what}") from error
-        moved = self._moved_output(pass_, compared)
-        movement = self._moved_inside(pass_, model, record) if self._inside else None
-        if movement is None and moved:
-            raise PassViolation(moved)
-        if movement is not None:
-            raise PassViolation(
-                (f"{moved}; the first tensor that moved is " if moved else "tensor ")
-                + f"{movement}; a pass with effect {pass_.effect!r} may move it by "
-                f"{movement.limit:.3g}"
-            )
-
-    def _moved_output(self, pass_: Pass, compared: Mapping[str, OutputMetrics]) -> str:
-        """Return which output moved further than it may, and how far; empty where none did."""
-        changed = {name: metrics for name, metrics in compared.items() if not metrics.equal}
-        allowed = {}
-        if changed and pass_.effect == "real-arithmetic":
-            assert self._model is not None, "before() ran"
-            allowed = movement_limits(
-                self._model, changed, self._before, self._samples, self._open_reference
-            )
-        for name, metrics in changed.items():
-            limit = allowed.get(name, 0.0)
-            if metrics.problem:
-                return f"output {name!r}: {metrics.problem}"
-            if metrics.nonfinite_mismatches or metrics.max_abs > limit or not limit:
-                return (
-                    f"output {name!r} moved by {metrics.max_abs:.3g} "
-                    f"({metrics.mismatched} of {metrics.elements} elements); a pass with effect "
-                    f"{pass_.effect!r} may move it by {limit:.3g}"
-                )
-        return ""
-
-    def _moved_inside(self, pass_: Pass, model: ir.Model, record: PassRecord) -> Movement | None:
-        """Return the first tensor that moved; what cannot be run is noted in the record."""
-        assert self._model is not None, "before() ran"
-        exact = pass_.effect == "bit-exact"
-        try:
-            return first_movement(
-                self._model, model, self._samples, self._open_reference, exact=exact
-            )
-        except IrconvError as error:
-            record.details["not_compared"] = f"tensors inside the model: {error.what}"
-            return None
+        change = self._judge.of(self._before, after, pass_.effect)
+        record.details["verified"] = verified(change, [pass_])
+        if change.violation:
+            raise PassViolation(change.violation)
 
     def _verifies(self, pass_: Pass) -> bool:
         return pass_.effect != "lossy" and (self._only is None or pass_.name in self._only)
@@ -204,7 +144,8 @@ class DumpObserver:
     """Writes the model's text after every pass that changed it.
 
     Args:
-        directory: Where ``NNN-pass-name.txt`` files go; made if it is not there.
+        directory: Where ``NNN-pass-name.txt`` files go; made if it is not there. That it cannot
+            be written is an :class:`irconv.errors.InputError`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -224,7 +165,8 @@ class DumpObserver:
     def _write(self, name: str, model: ir.Model) -> None:
         from irconv.graph.text import format_model
 
-        self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / f"{self._count:03d}-{name}.txt"
-        path.write_text(format_model(model), encoding="utf-8")
+        with output_errors(path):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path.write_text(format_model(model), encoding="utf-8")
         self._count += 1

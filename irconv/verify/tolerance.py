@@ -27,7 +27,14 @@ from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
 from irconv.verify.noise import UNIT_ROUNDOFF, is_activation_quantizer, noisy_copy
 
-__all__ = ["MARGIN", "Tolerance", "add_effects", "derive_tolerances", "named_sizes"]
+__all__ = [
+    "MARGIN",
+    "Tolerance",
+    "add_effects",
+    "derive_tolerances",
+    "least_tolerances",
+    "named_sizes",
+]
 
 MARGIN = 8.0
 """The tolerance is this many noise floors, and at least this many unit roundoffs of |y|max."""
@@ -108,6 +115,23 @@ def derive_tolerances(
             tolerance = max(tolerance, _grid_tolerance(grid, name), key=lambda item: item.value)
         result[name] = tolerance
     return result
+
+
+def least_tolerances(golden: Golden, precision: Precision) -> dict[str, Tolerance]:
+    """Return what :func:`derive_tolerances` allows every output at least, without any run.
+
+    Args:
+        golden: The samples.
+        precision: The precision that outputs are judged at.
+    """
+    names = dict.fromkeys(name for sample in golden.outputs for name in sample)
+    none = _Floor({}, "")
+    return {
+        name: Tolerance(0.0, "exact")
+        if _is_discrete(golden, name)
+        else _float_tolerance(golden, none, name, precision)
+        for name in names
+    }
 
 
 def add_effects(

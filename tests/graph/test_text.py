@@ -192,3 +192,20 @@ def test_key_reads_all_only_where_samples_agree(monkeypatch: pytest.MonkeyPatch)
     assert TensorKey(ir.Tensor(big)) != TensorKey(ir.Tensor(other_inside))
     assert len(full) == 2
     assert TensorKey(ir.Tensor(big)) == TensorKey(ir.Tensor(big.copy()))
+
+
+def test_comparing_tensors_in_a_file_maps_nothing(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((64, 64), np.float32)
+    first, second = (
+        MappedTensor(
+            tmp_path / "data", 16, external(tmp_path, array.tobytes(), ir.DataType.FLOAT, [64, 64])
+        )
+        for _ in range(2)
+    )
+    assert TensorKey(first) == TensorKey(second) == TensorKey(ir.Tensor(array))
+    assert hash(TensorKey(first)) == hash(TensorKey(ir.Tensor(array)))
+    if sys.platform == "linux":
+        mapped = Path("/proc/self/maps")
+        assert str(tmp_path / "data") not in mapped.read_text()
+        assert second.numpy()[0, 0] == array[0, 0]
+        assert str(tmp_path / "data") in mapped.read_text()

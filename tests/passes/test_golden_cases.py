@@ -7,7 +7,7 @@ commit it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from irconv.graph.text import format_model
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.catalog import PASSES
 from irconv.shapes import parse_shapes
@@ -25,6 +26,16 @@ FOLDER = Path(__file__).parents[2] / "golden" / "passes"
 FILES = sorted(FOLDER.glob("*/*.onnxtxt"))
 SEPARATOR = "// output"
 HEADERS = ("pass", "expect", "shapes", "run")
+MOST_LIMITS = 3
+WITHOUT_SITES = {
+    "bind-shapes": "a dimension has one size in the whole model",
+    "convert-opset": "an opset holds for the whole model",
+    "fit-onnxruntime": "it may convert the opset, which holds for the whole model",
+    "infer-shapes": "it computes nothing otherwise, and each type follows from others",
+    "inline-functions": "it leaves no function, so that all calls go at once",
+    "simplify": "another program changes the whole model",
+}
+"""Passes that act on the model as a whole, and so cannot act at some places only."""
 UPDATE = os.environ.get("IRCONV_UPDATE_GOLDEN") == "1"
 
 
@@ -65,6 +76,10 @@ def build(spec_text: str, kit: SimpleNamespace) -> Pass:
     return made
 
 
+def context_of(case: Case) -> PassContext:
+    return PassContext(shapes=parse_shapes(filter(None, [case.header.get("shapes", "")])))
+
+
 def write_output(path: Path, model: ir.Model) -> None:
     lines = path.read_text().splitlines()
     head = lines[: lines.index(SEPARATOR)] if SEPARATOR in lines else lines
@@ -80,10 +95,7 @@ def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
     assert case.header["expect"] in ("modified", "unchanged")
     pass_ = build(case.spec, kit)
     assert pass_.name == path.parent.name
-    context = PassContext(shapes=parse_shapes(filter(None, [case.header.get("shapes", "")])))
-    source = kit.parse(case.before)
-    result = pass_.run(kit.parse(case.before), context)
-    assert site_problem(pass_, source, result, context) == ""
+    context = context_of(case)
     applied = kit.apply_pass(pass_, case.before, context)
     assert applied.modified == (case.header["expect"] == "modified")
     if not applied.modified:
@@ -100,6 +112,28 @@ def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
         assert run.startswith("no "), "`// run: no` gives a reason"
     elif pass_.effect != "lossy":
         kit.same_outputs(applied.before, applied.after, exact=False)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_sites_of_golden_case(path: Path, kit: SimpleNamespace) -> None:
+    case = read_case(path)
+    pass_, context, source = build(case.spec, kit), context_of(case), kit.parse(case.before)
+    whole = kit.parse(case.before)
+    result = pass_.run(whole, context)
+    assert bool(result.sites) == (result.modified and pass_.name not in WITHOUT_SITES)
+    assert site_problem(pass_, source, result, context) == ""
+    count = len(result.sites)
+    for limit in {0, *range(1, min(count, MOST_LIMITS) + 1), count} if count else ():
+        model = kit.parse(case.before)
+        limited = pass_.run(model, replace(context, max_sites=limit))
+        assert limited.modified == (limit > 0)
+        assert limited.sites == result.sites[:limit]
+        if limit in (0, count):
+            assert format_model(model) == format_model(whole if limit else source)
+            continue
+        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+        if pass_.effect != "lossy" and not case.header.get("run", ""):
+            kit.same_outputs(source, model, exact=False)
 
 
 @pytest.mark.parametrize("cls", PASSES, ids=lambda cls: cls.name)

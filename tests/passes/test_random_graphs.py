@@ -36,6 +36,7 @@ from irconv.passes.fuse_batchnorm_conv import FuseBatchnormConv
 from irconv.passes.fuse_conv_batchnorm import FuseConvBatchnorm
 from irconv.passes.fuse_gemm import FuseGemm
 from irconv.passes.hoist_invariants import HoistInvariants
+from irconv.passes.hoist_selections import HoistSelections
 from irconv.passes.infer_shapes import InferShapes
 from irconv.passes.lift_constants import LiftConstants
 from irconv.passes.manager import PassManager
@@ -47,6 +48,7 @@ from irconv.passes.merge_parallel_matmuls import MergeParallelMatmuls
 from irconv.passes.merge_reshapes import MergeReshapes
 from irconv.passes.merge_slices import MergeSlices
 from irconv.passes.sink_reshapes import SinkReshapes
+from irconv.passes.split_pointwise_conv import SplitPointwiseConv
 from irconv.passes.unflatten_matmuls import UnflattenMatmuls
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.verify.observers import VerifyObserver
@@ -61,7 +63,7 @@ ROUNDING: tuple[Pass, ...] = (
     FoldConstants(rounding=True), FuseConvBatchnorm(), FuseBatchnormConv(), CancelTransposes(),
     EliminateNoOp(signed_zeros=False), DropDefaultInputs(), UnflattenMatmuls(), FoldPadding(),
     MergeArithmetic(), FoldScales(), FoldBiases(), MergeMatmuls(), MergeParallelMatmuls(),
-    FuseGemm(),
+    FuseGemm(), HoistSelections(), SplitPointwiseConv(least_spared=0),
 )  # fmt: skip
 
 BOUNDED = settings(

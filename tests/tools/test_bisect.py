@@ -106,14 +106,40 @@ def test_an_output_can_be_named(wrong, output, code, chain, irconv_cli):
         assert "'early' is within tolerance" in found["summary"]
 
 
-def test_legalization_is_bisected_as_well(chain, irconv_cli, monkeypatch):
-    from irconv.backends.onnx import OnnxBackend
+@pytest.mark.parametrize(
+    ("wrong", "found_by"), [("double-by-adding", "count"), ("double-silently", "difference")]
+)
+def test_legalization_is_bisected_as_well(wrong, found_by, chain, irconv_cli):
+    fits = f'infer-shapes,"{wrong}{{wrong=mul_2}}",eliminate-dead-code'
+    found, code = bisect(irconv_cli, chain, "--target", f"faulty{{fits=[{fits}]}}", "-O", 3)
+    assert (code, found["culprit"]) == (1, "pass")
+    assert found["pass"]["spec"] == f"{wrong}{{wrong=[mul_2]}}"
+    assert found["pass"]["stage"].startswith("the legalization of target faulty")
+    assert (found["site"]["node"], found["site"]["found_by"]) == ("mul_2", found_by)
+    assert found["tensor"]["name"] == "m2"
+    assert "target's author" in found["way_out"]
 
-    passes = ("infer-shapes", "double-by-adding{wrong=mul_2}", "fit-onnxruntime")
-    monkeypatch.setattr(OnnxBackend, "legalization", lambda self: passes)
-    found, _ = bisect(irconv_cli, chain, "--target", "onnx")
-    assert found["pass"]["stage"] == "the legalization of target onnx"
-    assert (found["site"]["node"], found["tensor"]["name"]) == ("mul_2", "m2")
+
+def test_a_fault_between_models_that_do_not_run(chain, irconv_cli):
+    fits = 'hide-operator,"double-by-adding{wrong=mul_2}",show-operator'
+    found, code = bisect(irconv_cli, chain, "--target", f"faulty{{fits=[{fits}]}}")
+    assert (code, found["culprit"], found["pass"]) == (1, "pass", None)
+    assert (
+        "one of the passes hide-operator, double-by-adding{wrong=[mul_2]}, show" in found["summary"]
+    )
+    assert (found["tensor"]["name"], found["tensor"]["node"]) == ("m2", "mul_2")
+
+
+@pytest.mark.parametrize(
+    "faults",
+    ['fits=[hide-operator,"double-by-adding{wrong=mul_2}"]', "fits=hide-operator,breaks=Sub"],
+)
+def test_a_legalized_model_that_does_not_run(faults, chain, irconv_cli):
+    """Nobody can tell here whether a pass or the emitter is wrong, and nobody is blamed."""
+    found, code = bisect(irconv_cli, chain, "--target", f"faulty{{{faults}}}")
+    assert (code, found["culprit"], found["pass"]) == (1, "pass-or-backend", None)
+    assert "right before hide-operator" in found["summary"]
+    assert "does not run in the reference runtime" in found["note"]
 
 
 def test_what_a_target_adds_is_rolled_back_as_in_compile(chain, irconv_cli):

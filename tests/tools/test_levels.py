@@ -9,11 +9,14 @@ import pytest
 
 import irconv
 from irconv.backends.onnx import OnnxBackend
-from irconv.errors import ExitCode, UsageError
+from irconv.errors import ExitCode, MismatchError, UsageError
 from irconv.passes import pipelines
 
 SOUND = "double-by-adding"
 WRONG = "double-by-adding{wrong=mul_3}"
+
+
+_NEVER_RUNS = "z = NonZero (x) s = Shape (z) y = Reshape (x, s)"
 
 
 def operators(path):
@@ -91,6 +94,118 @@ def test_optimize_for_a_target(chain, tmp_path, irconv_cli):
     assert "Add" not in operators(out)
     irconv.optimize(chain, out, level=3, target=target)
     assert "Add" in operators(out)
+
+
+def optimized(irconv_cli, model, tmp_path, *options):
+    return irconv_cli("optimize", model, "-o", tmp_path / "out.onnx", "-O", 3, "--json", *options)
+
+
+def test_optimize_proves_what_level_three_adds(chain, tmp_path, irconv_cli):
+    done = optimized(irconv_cli, chain, tmp_path, "--target", f"faulty{{adds={SOUND}}}")
+    assert done.code == 0, done.err
+    proof = done.json()["verification"]
+    assert (proof["level"], proof["verdict"]) == ("graph", "pass")
+    assert {entry["name"] for entry in proof["outputs"]} == {"early", "late"}
+    assert all(0 <= entry["max_abs"] <= entry["tolerance"] for entry in proof["outputs"])
+    assert "unit roundoffs of float32" in proof["outputs"][1]["basis"]
+
+
+@pytest.mark.parametrize("where", ["level", "target"])
+def test_optimize_rolls_back_what_is_not_proved(where, chain, tmp_path, irconv_cli, monkeypatch):
+    options = ["--target", f'faulty{{adds=["{WRONG}",{SOUND}]}}']
+    if where == "level":
+        monkeypatch.setattr(pipelines, "_FUSIONS", (WRONG,))
+        monkeypatch.setattr(pipelines, "_LEVELS", (*pipelines._LEVELS[:3], (WRONG,)))
+        options = ["--target", f"faulty{{adds={SOUND}}}"]
+    done = optimized(irconv_cli, chain, tmp_path, *options)
+    assert done.code == 0, done.err
+    result = done.json()
+    first, *rest = [record for record in result["passes"] if record["name"] == SOUND]
+    assert "output 'late' moved by" in first["error"]
+    assert not first["modified"]
+    assert rest[-1]["modified"], "the pass after it still runs"
+    assert result["verification"]["verdict"] == "pass"
+    assert operators(tmp_path / "out.onnx").count("Add") == 8
+    done = irconv_cli("optimize", chain, "-o", tmp_path / "out.onnx", "-O", 3, *options)
+    assert "was rolled back: PassViolation: output 'late' moved by" in done.err
+    assert "output 'late' agrees with the source: off by" in done.out
+
+
+def test_optimize_writes_nothing_that_is_wrong(chain, tmp_path, irconv_cli, monkeypatch):
+    """A pass that the levels below have as well is not rolled back, but found out."""
+    monkeypatch.setattr(pipelines, "_LEVELS", (*pipelines._LEVELS[:3], (WRONG,)))
+    done = optimized(irconv_cli, chain, tmp_path)
+    assert done.code == ExitCode.MISMATCH
+    assert "the optimized model is wrong: output 'late'" in done.err
+    assert not (tmp_path / "out.onnx").exists()
+    with pytest.raises(MismatchError, match="the optimized model is wrong"):
+        irconv.optimize(chain, tmp_path / "out.onnx", level=3, samples=1)
+
+
+def test_lossy_passes_may_do_what_they_declare(small_net, tmp_path, irconv_cli):
+    done = optimized(
+        irconv_cli, small_net, tmp_path, "--quantize", "quantize-weights{min_elements=8}"
+    )
+    assert done.code == 0, done.err
+    outputs = done.json()["verification"]["outputs"]
+    assert any("plus the measured effect" in entry["basis"] for entry in outputs)
+
+
+@pytest.mark.parametrize("options", [["-O", 2], ["-O", 3, "--passes", SOUND]])
+def test_nothing_is_run_where_nothing_is_relaxed(options, chain, tmp_path, irconv_cli):
+    arguments = ("optimize", chain, "-o", tmp_path / "out.onnx", *options)
+    done = irconv_cli(*arguments, "--json")
+    assert done.code == 0, done.err
+    assert done.json()["verification"]["verdict"] == "not-run"
+    assert "agrees" not in irconv_cli(*arguments).out
+    done = irconv_cli(*arguments, "--data", tmp_path)
+    assert done.code == 2
+    assert "--data changes nothing here" in done.err
+
+
+@pytest.mark.parametrize(
+    ("graph", "code", "words"),
+    [
+        (f"(float[2, 4] x) => (float[K, 8] y) {{ {_NEVER_RUNS} }}", 2, "-O 2 runs nothing"),
+        ("(float[4] x) => (float[4] y) { y = Sub (x, x) }", 1, "one constant value"),
+    ],
+)
+def test_what_cannot_be_proved_is_refused(graph, code, words, write_model, tmp_path, irconv_cli):
+    model = write_model(f'< ir_version: 8, opset_import: ["" : 17] > m {graph}')
+    done = optimized(irconv_cli, model, tmp_path)
+    assert done.code == code, done.err
+    assert words in done.err
+    assert "-O 2" in done.err
+    assert not (tmp_path / "out.onnx").exists()
+    assert irconv_cli("optimize", model, "-o", tmp_path / "out.onnx").code == 0
+
+
+def test_each_target_gets_what_it_does_not_avoid(chain, tmp_path, irconv_cli, monkeypatch):
+    monkeypatch.setattr(pipelines, "_FUSIONS", (SOUND,))
+    monkeypatch.setattr(pipelines, "_LEVELS", (*pipelines._LEVELS[:3], (SOUND, "infer-shapes")))
+    arguments = ("compile", chain, "-O", 3, "--dump-ir", tmp_path / "ir", "--json")
+    targets = ("-t", "plain", "-t", "faulty", "-t", "onnx")
+    done = irconv_cli(*arguments, "-o", tmp_path / "both", *targets)
+    assert done.code == 0, done.err
+    plain, *others = (target["manifest"] for target in done.json()["targets"])
+    for name in ("plain", "faulty", "onnx"):
+        alone = irconv_cli(*arguments, "-o", tmp_path / "alone", "-t", name).json()
+        (manifest,) = (target["manifest"] for target in alone["targets"])
+        both = json.loads((tmp_path / "both" / name / "manifest.json").read_text())
+        assert both["artifact"]["files"] == manifest["artifact"]["files"]
+        assert both["pipeline"] == manifest["pipeline"]
+    assert SOUND not in [record["name"] for record in plain["passes"]]
+    for manifest in others:
+        (record,) = (r for r in manifest["passes"] if r["name"] == SOUND and r["round"] == 1)
+        assert record["modified"]
+    shown = done.json()["passes"]
+    assert [record["name"] for record in shown].count(SOUND) == 2, "one pipeline for two targets"
+    assert sorted(path.name for path in (tmp_path / "ir").iterdir() if path.is_dir()) == [
+        "faulty-onnx",
+        "plain",
+    ]
+    checks = irconv.check(chain, ["plain", "onnx"], level=3)
+    assert [check.supported.get("Add", 0) for check in checks] == [0, 8]
 
 
 @pytest.mark.parametrize("options", [["-O", "2"], [], ["-O", "3", "--passes", "infer-shapes"]])

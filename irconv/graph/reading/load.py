@@ -150,7 +150,7 @@ def _settle_attributes(
             continue
         if attribute.type == ir.AttributeType.TENSOR:
             node.attributes[name] = ir.AttrTensor(
-                name, settle(attribute.as_tensor()), doc_string=attribute.doc_string
+                name, settle(attribute.value), doc_string=attribute.doc_string
             )
         elif attribute.type == ir.AttributeType.TENSORS:
             node.attributes[name] = ir.AttrTensors(

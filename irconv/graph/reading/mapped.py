@@ -10,6 +10,7 @@ import errno
 import io
 import mmap
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -87,6 +88,40 @@ class MappedTensor(ir.ExternalTensor):
         else:
             file.write(self.tobytes())
 
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """Yield the bytes as ONNX stores them, read and not mapped, so that none stay resident.
+
+        Args:
+            size: The most bytes in one piece.
+
+        Raises:
+            InputError: If the file is gone or has become too short.
+        """
+        with self._open() as source:
+            for start in range(0, self.nbytes, size):
+                yield self._read(source, start, min(size, self.nbytes - start))
+
+    def read(self, spans: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Return some of the bytes as ONNX stores them, read and not mapped.
+
+        A page that is read through a mapping counts as memory of this process, and its neighbours
+        that the file cache holds in one piece, up to 2 MiB, count with it.
+
+        Args:
+            spans: First byte, counted from the tensor's own, and number of bytes of each piece.
+
+        Raises:
+            InputError: If the file is gone or has become too short.
+        """
+        with self._open() as source:
+            return [self._read(source, start, count) for start, count in spans]
+
+    def _read(self, source: IO[bytes], start: int, count: int) -> bytes:
+        data = os.pread(source.fileno(), count, (self.offset or 0) + start)
+        if len(data) < count:
+            raise self._too_short()
+        return data
+
     def release(self) -> None:
         """Forget the mapping; it ends with the last array that refers to it."""
         self._mapped = None
@@ -115,12 +150,15 @@ class MappedTensor(ir.ExternalTensor):
         source = os.fdopen(open_regular(Path(self.path), what="external data file"), "rb")
         if os.fstat(source.fileno()).st_size < (self.offset or 0) + self.nbytes:
             source.close()
-            raise InputError(
-                f"{self.path!r} has become too short for tensor {shown(self.name)}",
-                where="reading external data",
-                hint="do not change a model's files while it is compiled",
-            )
+            raise self._too_short()
         return source
+
+    def _too_short(self) -> InputError:
+        return InputError(
+            f"{self.path!r} has become too short for tensor {shown(self.name)}",
+            where="reading external data",
+            hint="do not change a model's files while it is compiled",
+        )
 
 
 def _copy(source: IO[bytes], offset: int, target: IO[bytes], count: int) -> None:

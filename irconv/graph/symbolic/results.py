@@ -104,6 +104,17 @@ def _constant_of_shape(node: ir.Node, sizes: Sizes) -> Dims | None:
     return tuple(unknown_size() if item is None else item for item in shape.values)
 
 
+def _resize(node: ir.Node, sizes: Sizes) -> Dims | None:
+    """Return the sizes asked for, where all are; scales are left to ONNX's own inference."""
+    stretches = node.attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch"
+    if len(node.inputs) < 4 or "axes" in node.attributes or not stretches:
+        return None
+    target = sizes.items(node.inputs[3])
+    if target is None or target.is_scalar or not target.values:
+        return None
+    return tuple(unknown_size() if item is None else item for item in target.values)
+
+
 def _concat(node: ir.Node, sizes: Sizes) -> Dims | None:
     found = [sizes.dims(value) for value in node.inputs]
     parts = [dims for dims in found if dims is not None]
@@ -188,6 +199,7 @@ RESULT_RULES: Mapping[str, Rule] = {
     "Expand": _expand,
     "Range": _range,
     "Reshape": _reshape,
+    "Resize": _resize,
     "Slice": _slice,
     "Tile": _tile,
 }

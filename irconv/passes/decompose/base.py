@@ -11,10 +11,11 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
-from irconv.graph.walk import subgraphs_of
+from irconv.graph.walk import nodes_in_depth, subgraphs_of
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
+from irconv.passes.sites import Sites
 
 __all__ = ["Decomposition", "Rule", "replace_nodes"]
 
@@ -26,6 +27,7 @@ _OLDEST_OPSET = 18
 def replace_nodes(
     model: ir.Model,
     rules: Mapping[str, Rule],
+    sites: Sites,
     wanted: Callable[[ir.Node], bool] = lambda node: True,
     oldest: int = _OLDEST_OPSET,
 ) -> PassResult:
@@ -34,11 +36,13 @@ def replace_nodes(
     Args:
         model: The model, changed in place.
         rules: Rule by operator type of the default domain.
+        sites: The account of this run.
         wanted: Whether to replace a node, such as "the target lacks it".
         oldest: The oldest opset that has what the rules make.
 
     Returns:
-        What was replaced by operator type, and a refusal for each wanted node that stayed.
+        What was replaced by operator type, a refusal for each wanted node that stayed, and all
+        sites of the account.
     """
     names = NameAllocator(model)
     replaced: Counter[str] = Counter()
@@ -49,29 +53,35 @@ def replace_nodes(
             rule = rules[node.op_type]
             if node.domain != "" or node.graph is None or not wanted(node):
                 continue
-            op_type, name = node.op_type, node.name or ""
+            site = Site(node, names, version)
             try:
-                _apply(rule, Site(node, names, version), oldest)
+                results = _results(rule, site, oldest)
             except Keep as reason:
-                refusals.append(Refusal(name, op_type, str(reason)))
+                refusals.append(Refusal(node.name or "", node.op_type, str(reason)))
+                site.discard()
+                continue
+            if sites.permit(node):
+                replaced[node.op_type] += 1
+                site.replace(results)
             else:
-                replaced[op_type] += 1
-    return PassResult(bool(replaced), {"replaced": dict(sorted(replaced.items()))}, tuple(refusals))
+                site.discard()
+    details = {"replaced": dict(sorted(replaced.items()))}
+    return PassResult(bool(replaced), details, tuple(refusals), sites.made)
 
 
 def _inner_first(graph: ir.Graph, op_types: Container[str]) -> list[ir.Node]:
     """Return the nodes of some operators, one with bodies behind those inside its bodies."""
-    nodes = [node for node in graph.all_nodes() if node.op_type in op_types]
+    nodes = [node for node in nodes_in_depth(graph) if node.op_type in op_types]
     holders = [node for node in nodes if any(True for _ in subgraphs_of(node))]
     held = set(holders)
     return [*(node for node in nodes if node not in held), *reversed(holders)]
 
 
-def _apply(rule: Rule, site: Site, oldest: int) -> None:
+def _results(rule: Rule, site: Site, oldest: int) -> list[ir.Value | None]:
     if site.version < oldest:
         raise Keep(f"the model is at opset {site.version}; convert it to {oldest} or newer")
     results = rule(site)
-    site.replace([results] if isinstance(results, ir.Value) else list(results))
+    return [results] if isinstance(results, ir.Value) else list(results)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ class Decomposition(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace the nodes; linear in nodes, old and new."""
-        del context
         ops = frozenset(self.ops or self.default_ops or self.rules)
-        return replace_nodes(model, self.rules, lambda node: node.op_type in ops, self.oldest_opset)
+        return replace_nodes(
+            model, self.rules, Sites(context), lambda node: node.op_type in ops, self.oldest_opset
+        )

@@ -12,6 +12,7 @@ from irconv.graph.names import NameAllocator
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
 from irconv.passes.decompose.emulation import Emulation
 from irconv.passes.decompose.wide_dtypes import DTYPES, wider_dtypes
+from irconv.passes.sites import Sites
 
 __all__ = ["EmulateDtypes"]
 
@@ -74,7 +75,6 @@ class EmulateDtypes(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Wrap nodes in one walk; linear in nodes."""
-        del context
         native = frozenset(DTYPES[name] for name in self.native)
 
         def substitutes(op_type: str, dtype: ir.DataType) -> Sequence[ir.DataType] | None:
@@ -82,4 +82,5 @@ class EmulateDtypes(Pass):
                 return None
             return [wide for wide in wider_dtypes(op_type, dtype) if wide in native]
 
-        return Emulation(NameAllocator(model), substitutes, self.rounded).run(model)
+        names, sites = NameAllocator(model), Sites(context)
+        return Emulation(names, substitutes, self.rounded, sites).run(model)

@@ -19,6 +19,7 @@ from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
 from irconv.passes.decompose.wide_dtypes import DTYPES, biased, check_wraps, wrapped_around
 from irconv.passes.opset.infer import infer_outputs
+from irconv.passes.sites import Sites
 
 __all__ = ["Emulation"]
 
@@ -37,6 +38,7 @@ class Emulation:
         substitutes: Returns what may stand for a dtype at an operator, best first; None where
             the dtype needs no substitute.
         rounded: Whether floats are rounded after every node.
+        sites: The account of the run.
         emulated: How many nodes were wrapped, by operator type.
         refusals: Nodes that stayed, and why.
     """
@@ -44,6 +46,7 @@ class Emulation:
     names: NameAllocator
     substitutes: Callable[[str, ir.DataType], Sequence[ir.DataType] | None]
     rounded: bool
+    sites: Sites
     emulated: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     _wide: dict[tuple[object, ir.Value, ir.DataType], ir.Value] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Emulation:
                     self._visit(node, scope.opsets.get("", 1))
         self._clean()
         details = {"emulated": dict(sorted(self.emulated.items()))}
-        return PassResult(bool(self.emulated), details, tuple(self.refusals))
+        return PassResult(bool(self.emulated), details, tuple(self.refusals), self.sites.made)
 
     def _visit(self, node: ir.Node, version: int) -> None:
         stated = [(value, value.type, value.shape) for value in node.outputs]
@@ -74,7 +77,7 @@ class Emulation:
             for value in (*node.inputs, *node.outputs)
             if value is not None and isinstance(value.type, ir.TensorType) and value.dtype
         }
-        op_type, name = node.op_type, node.name or ""
+        op_type = node.op_type
         known = {dtype: self.substitutes(op_type, dtype) for dtype in sorted(dtypes)}
         foreign = {dtype: found for dtype, found in known.items() if found is not None}
         if not foreign or any(True for _ in subgraphs_of(node)):
@@ -84,14 +87,17 @@ class Emulation:
             targets = {
                 dtype: _substitute(node, version, dtype, found) for dtype, found in foreign.items()
             }
-            self._wrap(Site(node, self.names, version), targets)
+            wrapped = self._wrap(Site(node, self.names, version), targets)
         except Keep as reason:
-            self.refusals.append(Refusal(name, op_type, str(reason)))
+            self.refusals.append(Refusal(node.name or "", op_type, str(reason)))
+            return False
+        if not wrapped:
             return False
         self.emulated[op_type] += 1
         return True
 
-    def _wrap(self, site: Site, targets: Mapping[ir.DataType, ir.DataType]) -> None:
+    def _wrap(self, site: Site, targets: Mapping[ir.DataType, ir.DataType]) -> bool:
+        """Wrap a node; return whether that may be done."""
         node = site.node
         graph = node.graph
         op_type = node.op_type
@@ -120,12 +126,16 @@ class Emulation:
             narrow.append(cast)
             if dtype.is_integer() or not self.rounded:
                 exact.append((cast, new))
+        if not self.sites.permit(node):
+            site.discard()
+            return False
         site.replace(narrow)
         for narrow_value, wide in (*found.items(), *exact):
             kept = wide.producer() is None or wide.graph is not None
             if kept and wide.dtype is not None:
                 self._wide[graph, narrow_value, wide.dtype] = wide
         self._casts += [cast for cast, _ in exact]
+        return True
 
     def _copied(
         self,

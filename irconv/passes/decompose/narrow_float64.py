@@ -11,6 +11,7 @@ import onnx_ir as ir
 from irconv.graph.names import NameAllocator
 from irconv.passes.base import Effect, Pass, PassContext, PassResult
 from irconv.passes.decompose.emulation import Emulation
+from irconv.passes.sites import Sites
 
 __all__ = ["NarrowFloat64"]
 
@@ -48,8 +49,8 @@ class NarrowFloat64(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Wrap nodes in one walk; linear in nodes."""
-        del context
-        return Emulation(NameAllocator(model), _substitutes, rounded=False).run(model)
+        names, sites = NameAllocator(model), Sites(context)
+        return Emulation(names, _substitutes, rounded=False, sites=sites).run(model)
 
 
 def _substitutes(op_type: str, dtype: ir.DataType) -> Sequence[ir.DataType] | None:

@@ -15,6 +15,7 @@ from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.recurrent_cells import CELLS, Cell, Weights
 from irconv.passes.decompose.recurrent_sequence import Run, run_sequence
 from irconv.passes.decompose.site import Site
+from irconv.passes.sites import Sites
 
 __all__ = ["DecomposeRecurrent"]
 
@@ -152,7 +153,6 @@ class DecomposeRecurrent(Decomposition):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace the nodes; linear in nodes, old and new."""
-        del context
         ops = frozenset(self.ops or CELLS)
         rules: dict[str, Rule] = {op: lambda site: _recurrent(site, self.unroll) for op in ops}
-        return replace_nodes(model, rules)
+        return replace_nodes(model, rules, Sites(context))

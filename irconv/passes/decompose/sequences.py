@@ -15,6 +15,7 @@ from irconv.graph.scopes import scopes
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
+from irconv.passes.sites import Sites
 
 __all__ = ["DecomposeSequences"]
 
@@ -56,8 +57,7 @@ class DecomposeSequences(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Follow sequences in one walk; linear in nodes and in the lengths of sequences."""
-        del context
-        tracker = _Tracker(NameAllocator(model))
+        tracker = _Tracker(NameAllocator(model), Sites(context))
         for scope in scopes(model):
             version = scope.opsets.get("", 1)
             if version >= _OLDEST_OPSET:
@@ -65,8 +65,8 @@ class DecomposeSequences(Pass):
                     if node.domain == "":
                         tracker.visit(node, version)
         tracker.clean()
-        details = {"replaced": tracker.replaced}
-        return PassResult(bool(tracker.replaced), details, tuple(tracker.refusals))
+        made = tracker.sites.made
+        return PassResult(bool(made), {"replaced": len(made)}, tuple(tracker.refusals), made)
 
 
 @dataclass
@@ -75,16 +75,17 @@ class _Tracker:
 
     Attributes:
         names: Gives fresh names for new values.
+        sites: The account of the run.
         items: The tensors in each known sequence.
         inside: The value in each known optional; None for an empty one.
         makers: Nodes that make sequences, and nodes made for their items, in order.
     """
 
     names: NameAllocator
+    sites: Sites
     items: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)
     inside: dict[ir.Value, ir.Value | None] = field(default_factory=dict)
     makers: list[ir.Node] = field(default_factory=list)
-    replaced: int = 0
     refusals: list[Refusal] = field(default_factory=list)
 
     def visit(self, node: ir.Node, version: int) -> None:
@@ -99,8 +100,11 @@ class _Tracker:
                     node.graph.insert_before(node, site.nodes)
                     self.makers += [*site.nodes, node]
             elif op_type in _READERS:
-                site.replace([_READERS[op_type](self, site)])
-                self.replaced += 1
+                result = _READERS[op_type](self, site)
+                if self.sites.permit(node):
+                    site.replace([result])
+                else:
+                    site.discard()
         except Keep as reason:
             self.refusals.append(Refusal(name, op_type, str(reason)))
 

@@ -90,6 +90,17 @@ class Site(Block):
             raise Keep(f"its {what} is computed, not constant")
         return np.asarray(tensor.numpy())
 
+    def discard(self) -> None:
+        """Forget the new nodes, and let them read nothing, so that the node stays as it was."""
+        own = set(subgraphs_of(self.node))
+        for item in self.nodes:
+            if own.isdisjoint(subgraphs_of(item)):
+                detach(item)
+            else:
+                for index in range(len(item.inputs)):
+                    item.replace_input_with(index, None)
+        self.nodes.clear()
+
     def replace(self, results: Sequence[ir.Value | None]) -> None:
         """Put the new nodes in the place of the node; results take the names of its outputs."""
         node, graph = self.node, self.node.graph

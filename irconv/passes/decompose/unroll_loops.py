@@ -15,6 +15,7 @@ from irconv.passes.decompose.base import Decomposition, Rule, replace_nodes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.bodies import add_body, read_body
 from irconv.passes.decompose.site import Site
+from irconv.passes.sites import Sites
 
 __all__ = ["UnrollLoops"]
 
@@ -105,6 +106,5 @@ class UnrollLoops(Decomposition):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace the nodes; linear in nodes, old and new."""
-        del context
         rules: Mapping[str, Rule] = {"Loop": lambda site: _unrolled(site, self.most)}
-        return replace_nodes(model, rules, oldest=self.oldest_opset)
+        return replace_nodes(model, rules, Sites(context), oldest=self.oldest_opset)

@@ -19,7 +19,7 @@ from irconv.graph.constants import constant_tensor
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.pattern import (
     dims_of,
-    int_attribute,
+    number_attribute,
     only_reader,
     other_operand,
     rank,
@@ -137,7 +137,7 @@ def _next(chain: Affine, bias: bool) -> Affine | None:
         return None
     output = reader.outputs[0]
     if reader.op_type == "Cast":
-        dtype = ir.DataType(int_attribute(reader, "to", 0))
+        dtype = ir.DataType(number_attribute(reader, "to", 0))
         return replace(chain, output=output, dtype=dtype) if dtype in NARROW else None
     other = other_operand(reader, chain.output)
     if other is None or other is chain.output or chain.bias is not None:

@@ -6,7 +6,7 @@ import math
 
 import onnx_ir as ir
 
-from irconv.passes.fusions.pattern import float_attribute, made_by, operand, pairs, scalar
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, pairs, scalar
 
 __all__ = ["clipped"]
 
@@ -53,7 +53,7 @@ def _clip(node: ir.Node) -> tuple[ir.Value, float, float] | None:
     bounds: list[float] = []
     for index, name, absent in ((1, "min", -math.inf), (2, "max", math.inf)):
         value = operand(node, index)
-        number = float_attribute(node, name, absent) if value is None else scalar(value)
+        number = number_attribute(node, name, absent) if value is None else scalar(value)
         if number is None:
             return None
         bounds.append(number)

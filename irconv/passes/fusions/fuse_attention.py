@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from irconv.passes.fusions.base import Fused, Fusion, Matcher
+from irconv.passes.fusions.base import Fusion, Matcher
+from irconv.passes.fusions.fused import Fused
 
 if TYPE_CHECKING:
     import onnx_ir as ir

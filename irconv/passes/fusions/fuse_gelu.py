@@ -22,7 +22,8 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import operand
 from irconv.passes.fusions.polynomial import Polynomial, agrees, climb, leaves, polynomial
 

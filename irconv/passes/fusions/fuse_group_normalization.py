@@ -19,12 +19,12 @@ from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.affine import NARROW, Affine, absorbed
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import (
     dims_of,
-    float_attribute,
-    int_attribute,
     made_by,
+    number_attribute,
     only_reader,
     operand,
 )
@@ -82,7 +82,7 @@ class FuseGroupNormalization(Fusion):
             "GroupNormalization",
             [normal.data, normal.scale_or_ones(), normal.bias_or_zeros()],
             [normal.output],
-            {"epsilon": float_attribute(node, "epsilon", 1e-5), "num_groups": groups},
+            {"epsilon": number_attribute(node, "epsilon", 1e-5), "num_groups": groups},
             opset=21,
             spared=(*normal.spared, target),
         )
@@ -91,7 +91,7 @@ class FuseGroupNormalization(Fusion):
 def _groups(node: ir.Node, data: ir.Value) -> int:
     """Return G where a Reshape makes (N, C, ...) to (N, G, the rest)."""
     target, dims = constant_ints(operand(node, 1)), dims_of(data)
-    if target is None or dims is None or len(dims) < 2 or int_attribute(node, "allowzero", 0):
+    if target is None or dims is None or len(dims) < 2 or number_attribute(node, "allowzero", 0):
         raise Keep(f"the shape of {node.outputs[0].name!r} is not known")
     if len(target) < 3 or target[0] not in (0, dims[0]):
         raise Keep(f"{node.outputs[0].name!r} is no batch of groups")
@@ -106,7 +106,7 @@ def _is_shape_of(node: ir.Node, target: ir.Value, data: ir.Value) -> bool:
 
     The groups have the batch of the data in front, so a size of 0 there means that.
     """
-    if int_attribute(node, "allowzero", 0):
+    if number_attribute(node, "allowzero", 0):
         return False
     shape = made_by(target, "Shape")
     if shape is not None:

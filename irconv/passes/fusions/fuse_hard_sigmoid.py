@@ -16,8 +16,9 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
 from irconv.passes.fusions.bounds import clipped
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.polynomial import agrees, climb, leaves, polynomial
 
 __all__ = ["FuseHardSigmoid"]

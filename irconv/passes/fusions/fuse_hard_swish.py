@@ -17,9 +17,10 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
 from irconv.passes.fusions.bounds import clipped
-from irconv.passes.fusions.pattern import float_attribute, operand
+from irconv.passes.fusions.fused import Fused
+from irconv.passes.fusions.pattern import number_attribute, operand
 from irconv.passes.fusions.polynomial import Polynomial, agrees, climb, leaves, polynomial
 
 __all__ = ["FuseHardSwish"]
@@ -70,8 +71,8 @@ def _gate(node: ir.Node) -> tuple[ir.Value, float] | None:
     if node.op_type == "HardSigmoid":
         data = operand(node, 0)
         line: Polynomial = {
-            (1,): float_attribute(node, "alpha", 0.2),
-            (0,): float_attribute(node, "beta", 0.5),
+            (1,): number_attribute(node, "alpha", 0.2),
+            (0,): number_attribute(node, "beta", 0.5),
         }
         is_it = data is not None and agrees(line, {(1,): 1 / 6, (0,): 0.5}, data.dtype)
         return (data, 1.0) if data is not None and is_it else None

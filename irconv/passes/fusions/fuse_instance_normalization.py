@@ -19,7 +19,8 @@ import onnx_ir as ir
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.affine import NARROW, Affine, absorbed
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.moments import Spread
 from irconv.passes.fusions.pattern import rank
 from irconv.passes.fusions.quotient import quotient_of, spread_at

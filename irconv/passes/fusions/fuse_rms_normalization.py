@@ -19,7 +19,8 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.fusions.affine import absorbed
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.quotient import last_axes, quotient_of, spread_at
 
 __all__ = ["FuseRmsNormalization"]

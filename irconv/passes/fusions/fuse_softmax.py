@@ -18,8 +18,9 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs, reduced_axes
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, pairs, reduced_axes
 
 __all__ = ["FuseSoftmax"]
 
@@ -134,7 +135,7 @@ def _after(node: ir.Node, inner: str, outer: str) -> Fused | None:
     data = None if found is None else operand(found, 0)
     if found is None or data is None:
         return None
-    axis = int_attribute(found, "axis", -1)
+    axis = number_attribute(found, "axis", -1)
     return Fused(outer, [data], [node.outputs[0]], {"axis": axis}, opset=_OPSET)
 
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import operand, other_operand, scaled
 
 __all__ = ["FuseSwish", "swish_at"]

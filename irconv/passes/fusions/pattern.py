@@ -7,12 +7,13 @@ commutative operator come in either order, a number may be a scalar or a tensor 
 square.
 
 Nothing here asks whether an intermediate value has other readers: that is the business of
-:func:`irconv.passes.fusions.base.leak`.
+:func:`irconv.passes.fusions.region.leak`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import onnx_ir as ir
 
@@ -20,12 +21,13 @@ from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.passes.decompose.block import Keep
 
 __all__ = [
-    "dims_of", "float_attribute", "int_attribute", "made_by", "only_reader", "operand",
+    "dims_of", "made_by", "number_attribute", "only_reader", "operand",
     "other_operand", "pairs", "rank", "reduced_axes", "scalar", "scaled", "shifted", "square",
     "static_dims", "uncast",
 ]  # fmt: skip
 
 _TRANSPARENT = ("Cast", "Identity")
+_Number = TypeVar("_Number", int, float)
 
 
 def operand(node: ir.Node, index: int) -> ir.Value | None:
@@ -137,8 +139,8 @@ def rank(value: ir.Value | None) -> int | None:
     return None if dims is None else len(dims)
 
 
-def int_attribute(node: ir.Node, name: str, default: int) -> int:
-    """Return an integer attribute.
+def number_attribute(node: ir.Node, name: str, default: _Number) -> _Number:
+    """Return an attribute that is a number of the type of ``default``.
 
     Raises:
         Keep: If it is a parameter of the enclosing function.
@@ -148,21 +150,7 @@ def int_attribute(node: ir.Node, name: str, default: int) -> int:
         return default
     if attribute.is_ref():
         raise Keep(f"the attribute {name!r} is a parameter of the enclosing function")
-    return attribute.as_int()
-
-
-def float_attribute(node: ir.Node, name: str, default: float) -> float:
-    """Return a float attribute.
-
-    Raises:
-        Keep: If it is a parameter of the enclosing function.
-    """
-    attribute = node.attributes.get(name)
-    if attribute is None:
-        return default
-    if attribute.is_ref():
-        raise Keep(f"the attribute {name!r} is a parameter of the enclosing function")
-    return attribute.as_float()
+    return attribute.as_int() if isinstance(default, int) else attribute.as_float()
 
 
 def reduced_axes(node: ir.Node, like: ir.Value | None = None) -> tuple[int, ...]:
@@ -175,7 +163,7 @@ def reduced_axes(node: ir.Node, like: ir.Value | None = None) -> tuple[int, ...]
     Raises:
         Keep: If the reduction drops its axes, or its axes or the rank are not known.
     """
-    if int_attribute(node, "keepdims", 1) != 1:
+    if number_attribute(node, "keepdims", 1) != 1:
         raise Keep(f"{node.op_type} {node.name!r} drops the axes that it reduces (keepdims=0)")
     like = like or operand(node, 0)
     count = rank(like)
@@ -188,7 +176,7 @@ def reduced_axes(node: ir.Node, like: ir.Value | None = None) -> tuple[int, ...]
     if attribute is not None and attribute.is_ref():
         raise Keep("the attribute 'axes' is a parameter of the enclosing function")
     if attribute is None and given is None:
-        nothing = int_attribute(node, "noop_with_empty_axes", 0) == 1
+        nothing = number_attribute(node, "noop_with_empty_axes", 0) == 1
         return () if nothing else tuple(range(count))
     axes = constant_ints(given) if attribute is None else tuple(attribute.as_ints())
     if axes is None:

@@ -19,7 +19,7 @@ from irconv.passes.layout.permutation import (
     moves_only_ones,
 )
 
-__all__ = ["choose", "count_transposes"]
+__all__ = ["choose", "needed_transposes"]
 
 _SWEEPS = 3
 
@@ -41,9 +41,14 @@ def choose(
     return {node: form for node, form in forms.items() if node in costs.taken}
 
 
-def count_transposes(forms: Mapping[ir.Node, Form], graphs: Iterable[ir.Graph]) -> int:
-    """Return how many transposes are left when exactly these forms are taken; linear in nodes."""
-    return _Costs(forms, graphs).total()
+def needed_transposes(
+    forms: Mapping[ir.Node, Form], graphs: Iterable[ir.Graph]
+) -> Mapping[ir.Value, int]:
+    """Return how many transposes each value needs when exactly these forms are taken.
+
+    Values are those that are no results of transposes. Linear in nodes.
+    """
+    return _Costs(forms, graphs).needed()
 
 
 class _Costs:
@@ -78,13 +83,14 @@ class _Costs:
         self._flip(group)
         return False
 
-    def total(self) -> int:
-        """Return how many transposes all values need, those that move no data included."""
-        return sum(
-            count > 0 and order != self._order_of(value)
+    def needed(self) -> dict[ir.Value, int]:
+        """Return how many transposes each value needs, those that move no data included."""
+        return {
+            value: sum(
+                count > 0 and order != self._order_of(value) for order, count in demands.items()
+            )
             for value, demands in self._demands.items()
-            for order, count in demands.items()
-        )
+        }
 
     def _flip(self, group: Sequence[ir.Node]) -> None:
         for node in group:

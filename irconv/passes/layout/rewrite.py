@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -32,15 +32,23 @@ class Rewriter:
         model: The model.
         forms: The form of each node that changes its layout.
         suffix: What is put behind the names of values that are held in another order.
+        views: The transposes that go, and come again where they are needed; all, if not given.
 
     Attributes:
         transposes: How many transposes the model has got.
     """
 
-    def __init__(self, model: ir.Model, forms: dict[ir.Node, Form], suffix: str) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        forms: dict[ir.Node, Form],
+        suffix: str,
+        views: Container[ir.Node] | None = None,
+    ) -> None:
         self._model = model
         self._forms = forms
         self._suffix = suffix
+        self._views = views
         self._names = NameAllocator(model)
         self._held: dict[ir.Value, tuple[ir.Value, Permutation]] = {}
         self._made: dict[tuple[ir.Value, Permutation], ir.Value] = {}
@@ -64,7 +72,7 @@ class Rewriter:
         for node in list(graph):
             if node in self._forms:
                 self._convert(node, self._forms[node])
-            elif (order := transpose_order(node)) is not None and _ranked(node):
+            elif (order := transpose_order(node)) is not None and self._is_view(node):
                 self._view(node, order)
             else:
                 self._keep(node)
@@ -78,6 +86,11 @@ class Rewriter:
                 node.replace_input_with(index, self._plain(value))
         for body in subgraphs_of(node):
             self._graph(body)
+
+    def _is_view(self, node: ir.Node) -> bool:
+        if self._views is not None and node not in self._views:
+            return False
+        return node.inputs[0] is not None and node.inputs[0].shape is not None
 
     def _view(self, node: ir.Node, order: Permutation) -> None:
         """Forget a transpose; what reads its result will ask for the order that it wants."""
@@ -239,10 +252,6 @@ class Rewriter:
         graph.append(node)
         self._held[value] = (copy, identity(len(value.shape or ())))
         return copy
-
-
-def _ranked(node: ir.Node) -> bool:
-    return node.inputs[0] is not None and node.inputs[0].shape is not None
 
 
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

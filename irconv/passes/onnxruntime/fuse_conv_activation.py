@@ -19,11 +19,12 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
 from irconv.passes.fusions.bounds import clipped
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import (
     dims_of,
-    float_attribute,
+    number_attribute,
     only_reader,
     operand,
     other_operand,
@@ -145,11 +146,11 @@ def _none(node: ir.Node) -> list[float] | None:
 
 
 def _slope(node: ir.Node) -> list[float] | None:
-    return [float_attribute(node, "alpha", 0.01)]
+    return [number_attribute(node, "alpha", 0.01)]
 
 
 def _line(node: ir.Node) -> list[float] | None:
-    return [float_attribute(node, "alpha", 0.2), float_attribute(node, "beta", 0.5)]
+    return [number_attribute(node, "alpha", 0.2), number_attribute(node, "beta", 0.5)]
 
 
 def _bounds(node: ir.Node) -> list[float] | None:

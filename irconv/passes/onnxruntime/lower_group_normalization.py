@@ -22,6 +22,7 @@ from irconv.passes.base import Effect, Pass, PassContext, PassResult
 from irconv.passes.decompose.base import replace_nodes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
+from irconv.passes.sites import Sites
 
 __all__ = ["LowerGroupNormalization"]
 
@@ -71,8 +72,7 @@ class LowerGroupNormalization(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Lower every node that allows it; linear in nodes."""
-        del context
-        return replace_nodes(model, {"GroupNormalization": _lowered})
+        return replace_nodes(model, {"GroupNormalization": _lowered}, Sites(context))
 
 
 def _lowered(site: Site) -> ir.Value:

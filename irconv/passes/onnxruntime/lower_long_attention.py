@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion, Matcher
-from irconv.passes.fusions.pattern import int_attribute, operand
+from irconv.passes.fusions.base import Fusion, Matcher
+from irconv.passes.fusions.fused import Fused
+from irconv.passes.fusions.pattern import number_attribute, operand
 from irconv.passes.onnxruntime.domain import CONTRIB
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class LowerLongAttention(Fusion):
 
 
 def _lowered(node: ir.Node, sizes: Sizes) -> Fused | None:
-    heads = int_attribute(node, "q_num_heads", 0)
+    heads = number_attribute(node, "q_num_heads", 0)
     if not heads:
         return None
     if any(value is not None for value in node.inputs[3:]):
@@ -88,7 +89,7 @@ def _lowered(node: ir.Node, sizes: Sizes) -> Fused | None:
     others = sorted(set(node.attributes) - _KNOWN)
     if others:
         raise Keep(f"the kernel has no attribute {others[0]!r}")
-    if int_attribute(node, "kv_num_heads", 0) != heads:
+    if number_attribute(node, "kv_num_heads", 0) != heads:
         raise Keep("heads share keys and values")
     if sizes.dtype(values[0]) != ir.DataType.FLOAT:
         dtype = sizes.dtype(values[0])

@@ -13,9 +13,10 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
 from irconv.passes.fusions.fuse_swish import swish_at
-from irconv.passes.fusions.pattern import float_attribute, operand
+from irconv.passes.fusions.fused import Fused
+from irconv.passes.fusions.pattern import number_attribute, operand
 from irconv.passes.onnxruntime.domain import CONTRIB, require_float32
 
 __all__ = ["LowerSwish"]
@@ -57,4 +58,4 @@ class LowerSwish(Fusion):
 
 def _operator(node: ir.Node) -> tuple[ir.Value, float, ir.Value] | None:
     data = operand(node, 0)
-    return None if data is None else (data, float_attribute(node, "alpha", 1.0), node.outputs[0])
+    return None if data is None else (data, number_attribute(node, "alpha", 1.0), node.outputs[0])

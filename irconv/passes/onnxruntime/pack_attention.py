@@ -20,8 +20,9 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Fusion, Item, Made, Matcher
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, pairs
+from irconv.passes.fusions.base import Fusion, Matcher
+from irconv.passes.fusions.fused import Fused, Item, Made
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, pairs
 from irconv.passes.onnxruntime.domain import CONTRIB
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class PackAttention(Fusion):
 
 
 def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
-    heads = int_attribute(node, "q_num_heads", 0)
+    heads = number_attribute(node, "q_num_heads", 0)
     if not heads:
         return None
     packed = _merged(node, sizes) or _side_by_side(node)
@@ -115,7 +116,7 @@ def _packed(node: ir.Node, sizes: Sizes) -> Fused | None:
         raise Keep(f"{packed.width} columns are not those of {heads} heads")
     if len(node.inputs) > 4 or len(node.outputs) > 1:
         raise Keep("keys and values of former steps are kept, or these are given out")
-    if int_attribute(node, "kv_num_heads", 0) != heads:
+    if number_attribute(node, "kv_num_heads", 0) != heads:
         raise Keep("heads share keys and values")
     others = [name for name in _OTHER_ATTRIBUTES if name in node.attributes]
     if others:

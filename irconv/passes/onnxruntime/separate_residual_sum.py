@@ -16,7 +16,8 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.scopes import Scope
 from irconv.passes.base import Effect
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.fusions.pattern import dims_of, operand
 
 __all__ = ["SeparateResidualSum"]

@@ -45,9 +45,10 @@ class LegalizeCoreml(Pass):
         from irconv.graph.function_bodies import expand_nodes
         from irconv.passes.catalog import PASSES
         from irconv.passes.decompose.base import Decomposition, replace_nodes
+        from irconv.passes.sites import Sites
         from irconv_coreml.checks import node_support
 
-        del context
+        sites = Sites(context)
         rules = {
             op_type: rule
             for cls in PASSES
@@ -60,9 +61,9 @@ class LegalizeCoreml(Pass):
             return not support.ok and support.code not in _ABOUT_VALUES
 
         expanded, stayed = expand_nodes(
-            model, lambda node: node.op_type not in _OURS_FIRST and lacks(node)
+            model, lambda node: node.op_type not in _OURS_FIRST and lacks(node), sites.permit
         )
-        result = replace_nodes(model, rules, lacks)
+        result = replace_nodes(model, rules, sites, lacks)
         refusals = [
             Refusal(node.name or "", node.op_type, why)
             for node, why in stayed
@@ -70,7 +71,7 @@ class LegalizeCoreml(Pass):
         ]
         details = {"expanded": dict(Counter(expanded)), **result.details}
         modified = bool(expanded) or result.modified
-        return PassResult(modified, details, (*refusals, *result.refusals))
+        return PassResult(modified, details, (*refusals, *result.refusals), sites.made)
 
 
 _OURS_FIRST = frozenset({"GridSample", "Resize"})

@@ -48,12 +48,13 @@ class LegalizeTorchscript(Pass):
         from irconv.passes.decompose.resampling import DecomposeResampling
         from irconv.passes.decompose.signal import DecomposeSignal
         from irconv.passes.decompose.vision import DecomposeVision
+        from irconv.passes.sites import Sites
         from irconv_torchscript.registry import refusal
 
-        del context
+        sites = Sites(context)
         rules = {**DecomposeResampling.rules, **DecomposeSignal.rules, **DecomposeVision.rules}
-        expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok)
-        replaced = replace_nodes(model, rules, lambda node: not refusal(node).ok)
+        expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok, sites.permit)
+        replaced = replace_nodes(model, rules, sites, lambda node: not refusal(node).ok)
         refusals = [
             Refusal(node.name or "", node.op_type, why)
             for node, why in stayed
@@ -63,4 +64,5 @@ class LegalizeTorchscript(Pass):
             bool(expanded) or replaced.modified,
             {"expanded": dict(Counter(expanded)), **replaced.details},
             (*refusals, *replaced.refusals),
+            sites.made,
         )

@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from irconv.graph.scopes import Scope
 from irconv.passes.base import PassContext
-from irconv.passes.fusions.base import Fused, Fusion
+from irconv.passes.fusions.base import Fusion
 from irconv.passes.fusions.fuse_swish import FuseSwish
+from irconv.passes.fusions.fused import Fused
 from irconv.passes.manager import PassManager
 
 

@@ -27,11 +27,10 @@ pytestmark = pytest.mark.slow
 
 
 def check(model: ir.Model, name: str, kit: SimpleNamespace) -> ir.Node:
-    """Fuse a model after -O2; return its recurrent operator, the last where there are two."""
+    """Optimize a model at -O3; return its recurrent operator, the last where there are two."""
     before = ir.from_proto(ir.to_proto(model))
-    level = default_pipeline(2)
     known = {cls.name: cls for cls in PASSES}
-    specs = [parse_spec(text) for text in (*level[:-3], "fuse-lstm", "fuse-gru", *level[-3:])]
+    specs = [parse_spec(text) for text in default_pipeline(3)]
     passes = [known[spec.name].from_options(spec.options) for spec in specs]
     result = PassManager(passes, strict=True, max_rounds=4).run(model)
     counts = Counter(node.op_type for node in result.model.graph)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from irconv.backends.base import Artifact
+from irconv.backends.base import Artifact, Support
 from irconv.backends.onnx import OnnxBackend
 from irconv.graph.constants import constant_tensor
 from irconv.graph.scopes import scopes
@@ -111,6 +111,54 @@ class DropPairs(Pass):
 
 
 @dataclass(frozen=True)
+class HideOperator(Pass):
+    """Call an operator by a name that only the target knows.
+
+    Attributes:
+        op: The operator type.
+    """
+
+    name: ClassVar[str] = "hide-operator"
+
+    op: str = "Cos"
+
+    def run(self, model, context):
+        found = [node for node in model.graph if node.op_type == self.op]
+        for node in found:
+            node.domain = _OWN_DOMAIN
+        model.opset_imports.setdefault(_OWN_DOMAIN, 1)
+        return PassResult(bool(found))
+
+
+@dataclass(frozen=True)
+class ShowOperator(Pass):
+    """Call what the target knows by the standard's names again.
+
+    Attributes:
+        wrong: Names of the nodes that are taken for others.
+    """
+
+    name: ClassVar[str] = "show-operator"
+
+    wrong: tuple[str, ...] = ()
+
+    def run(self, model, context):
+        found = _show(model)
+        for node in found:
+            if node.name in self.wrong:
+                node.op_type = _INSTEAD[node.op_type]
+        return PassResult(bool(found))
+
+
+def _show(model):
+    found = [node for node in model.graph if node.domain == _OWN_DOMAIN]
+    for node in found:
+        node.domain = ""
+    model.opset_imports.pop(_OWN_DOMAIN, None)
+    return found
+
+
+@dataclass(frozen=True)
 class BreakOff(Pass):
     """Raise an exception half way."""
 
@@ -121,6 +169,7 @@ class BreakOff(Pass):
         raise KeyError("half way")
 
 
+_OWN_DOMAIN = "faulty.own"
 _INSTEAD = {"Sub": "Add", "Neg": "Abs", "Cos": "Sin", "Sin": "Cos"}
 
 
@@ -130,6 +179,7 @@ class FaultyBackend(OnnxBackend):
 
     Attributes:
         adds: Spec texts of what it adds to -O3.
+        fits: Spec texts of its legalization; empty for that of ONNX.
         breaks: Operator type of the nodes that it takes for others: Sub, Neg, Cos or Sin.
         hides: Get nothing wrong of a model that has more than two outputs.
         slow: Operator type of the nodes that take a millisecond each.
@@ -140,6 +190,7 @@ class FaultyBackend(OnnxBackend):
     summary: ClassVar[str] = "ONNX, with the faults that a test asks for"
 
     adds: tuple[str, ...] = ()
+    fits: tuple[str, ...] = ()
     breaks: str = ""
     hides: bool = False
     slow: str = ""
@@ -148,7 +199,19 @@ class FaultyBackend(OnnxBackend):
     def optimization(self):
         return self.adds
 
+    def legalization(self):
+        return self.fits or super().legalization()
+
+    def supports(self, node):
+        return Support(True) if node.domain == _OWN_DOMAIN else super().supports(node)
+
+    def check(self, model, shapes):
+        shown = model.clone()
+        _show(shown)
+        return super().check(shown, shapes)
+
     def emit(self, model, directory, request) -> Artifact:
+        _show(model)
         hidden = self.hides and len(model.graph.outputs) > 2
         for node in model.graph:
             if node.op_type == self.breaks and not hidden:
@@ -161,6 +224,15 @@ class FaultyBackend(OnnxBackend):
         runner = super().runner(directory, artifact)
         level = "graph" if self.stands_in else "artifact"
         return _SlowRunner(runner, 0.001 * artifact.data["slow"], level)
+
+
+@dataclass(frozen=True)
+class PlainBackend(FaultyBackend):
+    """The same target, which would only take apart what double-by-adding puts together."""
+
+    name: ClassVar[str] = "plain"
+    summary: ClassVar[str] = "ONNX that avoids a pass"
+    avoids: ClassVar[frozenset[str]] = frozenset({"double-by-adding"})
 
 
 class _SlowRunner(Runner):
@@ -182,9 +254,12 @@ class _SlowRunner(Runner):
 
 @hookimpl
 def irconv_passes():
-    return [DoubleByAdding, DoubleSilently, PreparePairs, DropPairs, BreakOff]
+    return [
+        DoubleByAdding, DoubleSilently, PreparePairs, DropPairs, HideOperator, ShowOperator,
+        BreakOff,
+    ]  # fmt: skip
 
 
 @hookimpl
 def irconv_backends():
-    return [FaultyBackend]
+    return [FaultyBackend, PlainBackend]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.fusions.attention.scores import MASKED, Term
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, scalar
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, scalar
 
 __all__ = ["is_causal"]
 
@@ -73,7 +73,7 @@ def _allowed(value: ir.Value | None) -> bool | None:
 
 def _cuts_ones(node: ir.Node) -> bool:
     offset = operand(node, 1)
-    if int_attribute(node, "upper", 1) != 0 or (offset is not None and scalar(offset) != 0):
+    if number_attribute(node, "upper", 1) != 0 or (offset is not None and scalar(offset) != 0):
         return False
     source = made_by(operand(node, 0), "Expand", "ConstantOfShape")
     if source is None:

@@ -24,7 +24,7 @@ from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.causal import is_causal
 from irconv.passes.fusions.attention.scores import Scores, Term
-from irconv.passes.fusions.base import Item, Made
+from irconv.passes.fusions.fused import Item, Made
 from irconv.passes.fusions.pattern import made_by, operand, scalar
 
 __all__ = ["Extent", "Mask", "mask_of"]

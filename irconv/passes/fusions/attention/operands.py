@@ -19,8 +19,8 @@ from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.layout import arrangements, permutation
-from irconv.passes.fusions.base import Made
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, scaled
+from irconv.passes.fusions.fused import Made
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, scaled
 
 __all__ = [
     "SPLIT", "Merged", "Operand", "concatenated", "constant_zeros", "heads_apart",
@@ -227,7 +227,7 @@ def _unrepeated(value: ir.Value, sizes: Sizes, scale: float) -> Operand | None:
 def concatenated(value: ir.Value, sizes: Sizes) -> tuple[ir.Value, ir.Value] | None:
     """Return past and new keys or values, where ``value`` is both along the sequence."""
     node = made_by(value, "Concat")
-    if node is None or len(node.inputs) != 2 or int_attribute(node, "axis", 0) not in (2, -2):
+    if node is None or len(node.inputs) != 2 or number_attribute(node, "axis", 0) not in (2, -2):
         return None
     past, new = node.inputs
     if past is None or new is None:

@@ -25,7 +25,7 @@ from irconv.passes.fusions.attention.scores import (
     probabilities_of,
     scores_of,
 )
-from irconv.passes.fusions.base import Fused, Item, Made
+from irconv.passes.fusions.fused import Fused, Item, Made
 from irconv.passes.fusions.pattern import made_by, only_reader, operand
 
 __all__ = ["fused_attention", "merged_attention"]

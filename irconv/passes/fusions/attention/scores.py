@@ -21,8 +21,8 @@ from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.layout import IN_ORDER
 from irconv.passes.fusions.pattern import (
-    int_attribute,
     made_by,
+    number_attribute,
     only_reader,
     operand,
     pairs,
@@ -235,5 +235,5 @@ def _capped(value: ir.Value, sizes: Sizes, depth: int) -> Scores | None:
 def last_axis(softmax: ir.Node, sizes: Sizes, opset: int) -> bool:
     """Return whether a Softmax is over the last axis alone."""
     dims = sizes.dims(operand(softmax, 0))
-    axis = int_attribute(softmax, "axis", -1 if opset >= 13 else 1)
+    axis = number_attribute(softmax, "axis", -1 if opset >= 13 else 1)
     return dims is not None and axis in (-1, len(dims) - 1)

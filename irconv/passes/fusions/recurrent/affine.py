@@ -16,9 +16,8 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_tensor
 from irconv.passes.fusions.pattern import (
     dims_of,
-    float_attribute,
-    int_attribute,
     made_by,
+    number_attribute,
     operand,
     rank,
 )
@@ -189,13 +188,13 @@ def _product(look: _Look) -> tuple[list[tuple[Moment, Piece]], list[_Look]] | No
     turned, factor, rest = False, 1.0, []
     if node.op_type == "Gemm":
         added = operand(node, 2)
-        beta = float_attribute(node, "beta", 1.0)
-        if look.axis is not None or int_attribute(node, "transA", 0):
+        beta = number_attribute(node, "beta", 1.0)
+        if look.axis is not None or number_attribute(node, "transA", 0):
             return None
         if added is not None and beta != 1:
             return None
-        turned = bool(int_attribute(node, "transB", 0))
-        factor = float_attribute(node, "alpha", 1.0)
+        turned = bool(number_attribute(node, "transB", 0))
+        factor = number_attribute(node, "alpha", 1.0)
         rest = [] if added is None else [look.at(added)]
     elif rank(data) != (2 if look.axis is None else 3):
         return None
@@ -216,7 +215,7 @@ def _operands(look: _Look, height: int) -> list[tuple[Moment, range]]:
     if look.axis is not None:
         return [(Moment(value, look.axis, look.index), range(height))]
     node = made_by(value, "Concat")
-    if node is not None and int_attribute(node, "axis", 0) in (1, -1):
+    if node is not None and number_attribute(node, "axis", 0) in (1, -1):
         widths = [_width(part) for part in node.inputs]
         if None not in widths:
             return _beside(node.inputs, [width or 0 for width in widths])

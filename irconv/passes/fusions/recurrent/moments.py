@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.slice_form import Part, part_of
-from irconv.passes.fusions.pattern import dims_of, int_attribute, made_by, operand, rank
+from irconv.passes.fusions.pattern import dims_of, made_by, number_attribute, operand, rank
 
 __all__ = ["Moment", "columns_of", "moment_of"]
 
@@ -66,7 +66,7 @@ def _gathered(node: ir.Node, source: ir.Value, value: ir.Value, *, scalar: bool)
         return None
     if len(indices.shape) != (0 if scalar else 1):
         return None
-    axis = int_attribute(node, "axis", 0) % 3
+    axis = number_attribute(node, "axis", 0) % 3
     index = int(indices.numpy().reshape(-1)[0])
     return None if axis == 2 else Moment(source, axis, index, value)
 

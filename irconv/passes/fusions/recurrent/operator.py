@@ -12,11 +12,12 @@ from irconv.graph.scopes import Scope
 from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.base import Fused, Item, Made, Output, region
+from irconv.passes.fusions.fused import Fused, Item, Made, Output
 from irconv.passes.fusions.recurrent.affine import Piece
 from irconv.passes.fusions.recurrent.chain import Chain, is_zero
 from irconv.passes.fusions.recurrent.moments import Moment
 from irconv.passes.fusions.recurrent.stack import shared_parts, stacked
+from irconv.passes.fusions.region import region
 from irconv.runtime.base import Array
 
 __all__ = ["recurrent_operator"]

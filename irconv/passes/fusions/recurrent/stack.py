@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints
-from irconv.passes.fusions.base import Made
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, rank
+from irconv.passes.fusions.fused import Made
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, rank
 
 __all__ = ["shared_parts", "stacked"]
 
@@ -46,7 +46,7 @@ def shared_parts(hidden: Iterable[ir.Value]) -> list[ir.Value]:
 
 
 def _stack(node: ir.Node, place: Mapping[ir.Value, int], sequence: Made) -> Made | None:
-    axis = int_attribute(node, "axis", 0)
+    axis = number_attribute(node, "axis", 0)
     axis = axis if axis >= 0 else axis + 3
     places = []
     for part in node.inputs:

@@ -14,8 +14,8 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor
 from irconv.graph.symbolic.sizes import Sizes
-from irconv.passes.fusions.base import Item, Made
-from irconv.passes.fusions.pattern import int_attribute, made_by, operand, scalar
+from irconv.passes.fusions.fused import Item, Made
+from irconv.passes.fusions.pattern import made_by, number_attribute, operand, scalar
 
 __all__ = ["half_of"]
 
@@ -54,7 +54,7 @@ def half_of(value: ir.Value, sizes: Sizes, *, interleaved: bool, depth: int = _M
         return _spread(node, sizes)
     if node.op_type in _UNARY:
         part = inner(source)
-        attributes = {"to": int_attribute(node, "to", 1)} if node.op_type == "Cast" else {}
+        attributes = {"to": number_attribute(node, "to", 1)} if node.op_type == "Cast" else {}
         return None if part is None else Made(node.op_type, [part], attributes, sizes.dtype(value))
     if node.op_type in ("Mul", "Div"):
         return _scaled(node, inner)
@@ -67,7 +67,7 @@ def half_of(value: ir.Value, sizes: Sizes, *, interleaved: bool, depth: int = _M
         return (
             None if part is None else Made("Unsqueeze", [part, positive], dtype=sizes.dtype(value))
         )
-    if node.op_type == "Gather" and int_attribute(node, "axis", 0) == 0:
+    if node.op_type == "Gather" and number_attribute(node, "axis", 0) == 0:
         rank = sizes.dims(source)
         part = inner(source) if rank is not None and len(rank) > 1 else None
         return (
@@ -104,7 +104,7 @@ def _scaled(node: ir.Node, inner: Callable[[ir.Value], Item]) -> Item:
 
 def _repeated(node: ir.Node, rank: int) -> Item:
     """Return f of Concat(f, f) in the last dim."""
-    last = int_attribute(node, "axis", 0) in (-1, rank - 1)
+    last = number_attribute(node, "axis", 0) in (-1, rank - 1)
     same = len(node.inputs) == 2 and node.inputs[0] is node.inputs[1]
     return node.inputs[0] if last and same else None
 

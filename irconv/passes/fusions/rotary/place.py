@@ -13,8 +13,8 @@ from irconv.graph.symbolic.expression import Dim
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
 from irconv.passes.fusions.attention.operands import SPLIT, Operand, merged_heads
-from irconv.passes.fusions.base import Fused, Item, Made
-from irconv.passes.fusions.pattern import int_attribute, made_by, only_reader, operand
+from irconv.passes.fusions.fused import Fused, Item, Made
+from irconv.passes.fusions.pattern import made_by, number_attribute, only_reader, operand
 from irconv.passes.fusions.rotary.halves import half_of
 from irconv.passes.fusions.rotary.turn import Turn, cut_of, turn_at
 
@@ -74,7 +74,7 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         )
     attributes["num_heads"] = dims[1]
     made = Made("RotaryEmbedding", [together, *tables], attributes, data.dtype)
-    again = {"allowzero": 1} if int_attribute(shape, "allowzero", 0) else {}
+    again = {"allowzero": 1} if number_attribute(shape, "allowzero", 0) else {}
     apart = Made("Reshape", [made, shape.inputs[1]], again, data.dtype)
     return Fused(
         "Transpose",
@@ -96,7 +96,7 @@ def _partial(turn: Turn, sizes: Sizes) -> tuple[ir.Value, ir.Value] | None:
     rest, width = cut_of(join.inputs[1], sizes), sizes.dims(first.source)
     if rest is None or width is None or rest.source is not first.source:
         return None
-    if join.inputs[0] is not turn.output or int_attribute(join, "axis", 0) not in (-1, 3):
+    if join.inputs[0] is not turn.output or number_attribute(join, "axis", 0) not in (-1, 3):
         return None
     whole = (first.start, first.step, rest.step, rest.start, rest.stop)
     if whole != (0, 1, 1, first.stop, width[-1]):

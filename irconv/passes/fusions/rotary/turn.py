@@ -15,7 +15,7 @@ import onnx_ir as ir
 from irconv.graph.constants import constant_ints
 from irconv.graph.symbolic.sizes import Sizes
 from irconv.passes.decompose.block import Keep
-from irconv.passes.fusions.pattern import int_attribute, made_by, only_reader, operand, pairs
+from irconv.passes.fusions.pattern import made_by, number_attribute, only_reader, operand, pairs
 
 __all__ = ["Turn", "cut_of", "turn_at"]
 
@@ -123,7 +123,7 @@ def _turned_pairs(negation: ir.Node, second: _Cut, sizes: Sizes) -> tuple[ir.Val
 
 def _is_last(concat: ir.Node, sizes: Sizes) -> bool:
     dims = sizes.dims(concat.outputs[0])
-    return dims is not None and int_attribute(concat, "axis", 0) in (-1, len(dims) - 1)
+    return dims is not None and number_attribute(concat, "axis", 0) in (-1, len(dims) - 1)
 
 
 def _width(value: ir.Value, sizes: Sizes) -> int | None:
@@ -158,7 +158,7 @@ def cut_of(value: ir.Value | None, sizes: Sizes) -> _Cut | None:
             return None
         start, stop, step = slice(start, stop, step).indices(width)
         return _Cut(source, start, stop, step)
-    if node.op_type == "Split" and int_attribute(node, "axis", 0) in (-1, rank - 1):
+    if node.op_type == "Split" and number_attribute(node, "axis", 0) in (-1, rank - 1):
         parts = [sizes.dims(output) for output in node.outputs]
         widths = [part[-1] for part in parts if part and isinstance(part[-1], int)]
         if len(widths) != len(parts):

@@ -46,17 +46,17 @@ class LegalizeOpenvino(Pass):
         """Expand or decompose what the table of refusals names; linear in nodes."""
         from irconv.graph.function_bodies import expand_nodes
         from irconv.passes.decompose.base import replace_nodes
+        from irconv.passes.sites import Sites
         from irconv_openvino.support import refusal
 
-        del context
-        expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok)
+        sites = Sites(context)
+        expanded, stayed = expand_nodes(model, lambda node: not refusal(node).ok, sites.permit)
         kept = {id(node): Refusal(node.name or "", node.op_type, why) for node, why in stayed}
-        decomposed = replace_nodes(model, _rules(), _would_help)
+        decomposed = replace_nodes(model, _rules(), sites, _would_help)
         refusals = [kept[id(node)] for node, _ in stayed if node.graph is not None]
         counts = {"expanded": dict(Counter(expanded)), **decomposed.details}
-        return PassResult(
-            bool(expanded) or decomposed.modified, counts, (*refusals, *decomposed.refusals)
-        )
+        modified = bool(expanded) or decomposed.modified
+        return PassResult(modified, counts, (*refusals, *decomposed.refusals), sites.made)
 
 
 def _would_help(node: ir.Node) -> bool:

@@ -76,7 +76,7 @@ class RestoreInfinities(Pass):
         for scope in scopes(model):
             if scope.opsets.get("", 1) < _OLDEST_OPSET:
                 continue
-            for node in list(scope.graph.all_nodes()):
+            for node in list(scope.nodes()):
                 if loses_infinity(node):
                     _restore(node, names)
                     restored[node.op_type] += 1

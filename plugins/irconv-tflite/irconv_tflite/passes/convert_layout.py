@@ -73,6 +73,7 @@ class ConvertLayout(Pass):
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Choose layouts and rewrite the model; linear in nodes."""
+        from irconv.graph.walk import nested_graphs
         from irconv.passes.layout.candidates import grow, held
         from irconv.passes.layout.choice import choose
         from irconv.passes.layout.form import Form
@@ -84,7 +85,7 @@ class ConvertLayout(Pass):
         del context
         if model.graph.opset_imports.get("", 0) < _OLDEST:
             return PassResult(False, {"needs-opset": _OLDEST})
-        graphs = [model.graph, *model.graph.subgraphs()]
+        graphs = [model.graph, *nested_graphs(model.graph)]
         anchors: dict[ir.Node, Form] = {}
         refusals = []
         for node in (node for graph in graphs for node in graph):

@@ -52,10 +52,12 @@ class DecomposeForTflite(Pass):
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace what the emitters refuse; linear in nodes, old and new."""
         from irconv.passes.decompose.base import replace_nodes
+        from irconv.passes.sites import Sites
         from irconv_tflite.emit.lower import refusal_of
 
-        del context
-        return replace_nodes(model, _rules(), lambda node: refusal_of(node) is not None)
+        return replace_nodes(
+            model, _rules(), Sites(context), lambda node: refusal_of(node) is not None
+        )
 
 
 def _rules() -> Mapping[str, Rule]:

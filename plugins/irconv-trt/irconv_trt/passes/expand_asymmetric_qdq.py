@@ -21,6 +21,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv_trt.passes.constants import add_initializer
 from irconv_trt.passes.fold_bias_dequantize import (
@@ -77,7 +78,7 @@ class ExpandAsymmetricQdq(Pass):
         if model.opset_imports.get("", 0) < _CLIP_OPSET:
             return PassResult(False)
         expander = _Expander(model)
-        for graph in (model.graph, *model.graph.subgraphs()):
+        for graph in (model.graph, *nested_graphs(model.graph)):
             for node in list(graph):
                 expander.visit(node)
         return PassResult(

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv_trt.passes.quantized_groups import is_operator, zero_point_of
 
@@ -54,7 +55,7 @@ class FoldBiasDequantize(Pass):
         names = NameAllocator(model)
         refusals: list[Refusal] = []
         folded = 0
-        for graph in (model.graph, *model.graph.subgraphs()):
+        for graph in (model.graph, *nested_graphs(model.graph)):
             for node in list(graph):
                 if not is_operator(node, "DequantizeLinear") or not _is_int32(node.inputs[0]):
                     continue

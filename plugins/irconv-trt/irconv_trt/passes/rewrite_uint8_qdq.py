@@ -23,6 +23,7 @@ import onnx_ir as ir
 
 from irconv.graph.constants import constant_tensor
 from irconv.graph.names import NameAllocator
+from irconv.graph.walk import nested_graphs
 from irconv.passes.base import Pass, PassContext, PassResult
 from irconv_trt.passes.constants import add_initializer, drop_unread
 from irconv_trt.passes.quantized_groups import QuantizedGroup, is_operator, zero_point_of
@@ -83,7 +84,7 @@ class RewriteUint8Qdq(Pass):
 
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:
-    for graph in (model.graph, *model.graph.subgraphs()):
+    for graph in (model.graph, *nested_graphs(model.graph)):
         yield from list(graph.initializers.values())
         for node in graph:
             yield from node.outputs

@@ -1,0 +1,175 @@
+"""Proving a rewritten model against the one that it came from, for ``optimize -O 3``.
+
+Both are run in the reference runtime on the same samples. As in a compilation, the outputs may be
+off by what the model's own noise floor allows, and by what lossy passes declare. The floor is
+derived only where they are off by more than the least that it ever allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+
+from irconv.config import CompileOptions
+from irconv.errors import BackendError, IrconvError, MismatchError
+from irconv.frontends.base import Imported, SourceInfo
+from irconv.graph.snapshot import snapshot
+from irconv.passes.manager import Observer
+from irconv.passes.pipelines import relaxed_passes
+from irconv.runtime.base import Value
+from irconv.runtime.reference import ReferenceRuntime
+from irconv.verify.golden import Golden, load_golden
+from irconv.verify.observers import AccuracyObserver, VerifyObserver
+from irconv.verify.precision import model_precision
+from irconv.verify.source import golden_from_source, run_all
+from irconv.verify.tolerance import Tolerance, add_effects, derive_tolerances, least_tolerances
+from irconv.verify.verifier import Verification, judge
+
+__all__ = ["Observers", "SourceProof", "open_proof"]
+
+_WAY_OUT = "use -O 2, which runs nothing, or give real inputs with --data"
+Observers = tuple[list[Observer], list[Observer]]
+"""Who looks on at the passes of the level, and at those that a target adds."""
+
+
+@contextlib.contextmanager
+def open_proof(source: ir.Model, options: CompileOptions) -> Iterator[SourceProof]:
+    """Take goldens of a model, and keep the reference runtime until the context ends.
+
+    Args:
+        source: The model; it is not changed.
+        options: Where the samples come from, and the limits of the runtime.
+
+    Raises:
+        MismatchError: If the goldens would prove nothing.
+        IrconvError: If the model does not run, or the samples cannot be used.
+    """
+    original = snapshot(source)
+    with ReferenceRuntime(options.limits()) as reference:
+        try:
+            golden = _golden(original, options, reference)
+        except IrconvError as error:
+            if options.data is None and options.golden is None:
+                error.hint = "; ".join(filter(None, (error.hint, "-O 2 runs nothing")))
+            raise
+        itself = judge(golden, golden.outputs, {}, level="graph", reference={})
+        if itself.verdict != "pass":
+            raise MismatchError(
+                f"the result could not be proved: {itself.reason}", where="goldens", hint=_WAY_OUT
+            )
+        yield SourceProof(original, golden, reference)
+
+
+def _golden(model: ir.Model, options: CompileOptions, reference: ReferenceRuntime) -> Golden:
+    if options.golden:
+        return load_golden(Path(options.golden))
+    opset = model.opset_imports.get("", 0)
+    imported = Imported(model, SourceInfo("onnx", "", 0, opset), lambda: reference.open(model))
+    return golden_from_source(imported, options)
+
+
+class SourceProof:
+    """Judges what passes made of a model.
+
+    Args:
+        source: The model before any pass.
+        golden: Samples and its outputs.
+        reference: Where models are run.
+    """
+
+    def __init__(self, source: ir.Model, golden: Golden, reference: ReferenceRuntime) -> None:
+        self._source = source
+        self._golden = golden
+        self._reference = reference
+        self._derived: dict[str, Tolerance] | None = None
+
+    def prove(
+        self, run: Callable[[Observers], ir.Model], *, lossy: bool, progress: Callable[[str], None]
+    ) -> Verification:
+        """Run passes and judge the result; if it is off, again with each relaxed pass verified.
+
+        What a relaxed pass did is rolled back in the second run if it moved an output further than
+        its declared effect allows.
+
+        Args:
+            run: Runs all passes on a fresh copy of the source, and returns what they made of it.
+            lossy: Whether lossy passes are among them, whose effect is measured and allowed.
+            progress: Called when the passes run again.
+
+        Raises:
+            MismatchError: If the result is off all the same.
+            BackendError: If it does not run.
+        """
+        verification = self._judged(run, [], [], lossy=lossy)
+        if verification is None or verification.verdict != "pass":
+            progress("the outputs differ: running again, with each pass of -O 3 verified")
+            verification = self._judged(
+                run, [self._verify(relaxed=True)], [self._verify(relaxed=False)], lossy=lossy
+            )
+        if verification is None:
+            raise BackendError(
+                "the optimized model does not run in the reference runtime",
+                where="verification",
+                hint="use -O 2, and report it with the model",
+            )
+        if verification.verdict != "pass":
+            raise MismatchError(
+                f"the optimized model is wrong: {verification.reason}",
+                where="verification",
+                hint="use -O 2, and report it with the model; `irconv bisect` names the pass",
+            )
+        return verification
+
+    def _verify(self, *, relaxed: bool) -> Observer:
+        only = relaxed_passes() if relaxed else None
+        return VerifyObserver(self._reference.open, self._golden.inputs, only=only)
+
+    def _judged(
+        self,
+        run: Callable[[Observers], ir.Model],
+        level: list[Observer],
+        added: list[Observer],
+        *,
+        lossy: bool,
+    ) -> Verification | None:
+        """Run the passes and judge what they made; None if that does not run."""
+        accuracy = AccuracyObserver(self._reference.open, self._golden.inputs)
+        own: list[Observer] = [accuracy] if lossy else []
+        model = run(([*own, *level], [*own, *added]))
+        return self._judge(model, accuracy.effects)
+
+    def _judge(self, model: ir.Model, effects: Mapping[str, float]) -> Verification | None:
+        try:
+            with self._reference.open(model) as runner:
+                actual = run_all(runner, self._golden.inputs)
+        except IrconvError:
+            return None
+        least = least_tolerances(self._golden, model_precision(self._source))
+        verification = self._held_to(least, actual, effects)
+        if verification.verdict == "pass":
+            return verification
+        if self._derived is None:
+            self._derived = derive_tolerances(
+                self._source,
+                self._golden,
+                model_precision(self._source),
+                self._reference.open,
+            )
+        return self._held_to(self._derived, actual, effects)
+
+    def _held_to(
+        self,
+        tolerances: Mapping[str, Tolerance],
+        actual: Sequence[Mapping[str, Value]],
+        effects: Mapping[str, float],
+    ) -> Verification:
+        return judge(
+            self._golden,
+            actual,
+            add_effects(tolerances, effects),
+            level="graph",
+            reference=self._golden.reference,
+        )
