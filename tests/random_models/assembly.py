@@ -18,11 +18,12 @@ import onnx
 from execution import run_part, value_info
 from onnx import FunctionProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-__all__ = ["Assembly", "Draft", "Skip"]
+__all__ = ["LARGEST", "Assembly", "Draft", "Skip"]
 
 SYMBOL = "N"
 SYMBOL_SIZE = 3
-_LARGEST = 1e4
+LARGEST = 1e4
+"""The largest number that a readable value holds."""
 _MOST_ELEMENTS = 512
 _NUDGE = 1e-3
 _MOST_GAIN = 100.0
@@ -339,7 +340,7 @@ def _steady(array: np.ndarray, others: Iterable[np.ndarray]) -> bool:
     if not np.isfinite(wide).all():
         return False
     largest = float(np.abs(wide).max(initial=0.0))
-    if largest > _LARGEST:
+    if largest > LARGEST:
         return False
     for other in others:
         if other.shape != array.shape:

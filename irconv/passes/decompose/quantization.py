@@ -94,15 +94,16 @@ def dequantize_linear(site: Site) -> ir.Value:
 def dynamic_quantize_linear(site: Site) -> Sequence[ir.Value]:
     """ONNX DynamicQuantizeLinear (since 11): uint8 over the range of the data, 0 included.
 
-    Data that is all zero has scale 0 and is divided by 1, so that its levels are zero too.
+    Data that is all zero has scale 1, as in ONNX Runtime; the function body of the specification
+    would divide by 0.
     """
     data = site.input(0)
     axes = list(range(site.rank(data)))
     low = site.op("Min", site.op("ReduceMin", data, axes, keepdims=0), 0.0)
     high = site.op("Max", site.op("ReduceMax", data, axes, keepdims=0), 0.0)
-    scale = site.op("Div", site.op("Sub", high, low), 255.0)
-    divisor = site.op("Where", site.op("Equal", scale, 0.0), site.op("Add", scale, 1.0), scale)
-    level = site.op("Round", site.op("Div", site.op("Neg", low), divisor))
+    step = site.op("Div", site.op("Sub", high, low), 255.0)
+    scale = site.op("Where", site.op("Equal", step, 0.0), site.op("Add", step, 1.0), step)
+    level = site.op("Round", site.op("Div", site.op("Neg", low), scale))
     bounds = (site.scalar(0, _FLOAT), site.scalar(255, _FLOAT))
     zero_point = site.op("Cast", site.op("Clip", level, *bounds), to=int(ir.DataType.UINT8))
-    return quantized(site, data, divisor, zero_point, ir.DataType.UINT8), scale, zero_point
+    return quantized(site, data, scale, zero_point, ir.DataType.UINT8), scale, zero_point
