@@ -233,6 +233,7 @@ over the bytes of the model, bytes of the result over those of the source, and t
 ONNX Runtime over that of the source, with ONNX Runtime's own optimizer off and with its defaults.
 `faults` counts graphs on which the tool fails or gives a wrong or invalid model; a wrong one is
 left out of the means. `irconv -O3`, `ort-extended`, `ort-all` and `ort-transformers` may use
-operators that only ONNX Runtime has; `onnx-ir` reads and writes the model and changes nothing.
+operators that only ONNX Runtime has, and the seconds of `irconv -O3` include running its result
+against the source; `onnx-ir` reads and writes the model and changes nothing.
 A `*` marks what is wrong or invalid. A result is wrong if an output differs from the source's by
 more than ten times what ONNX Runtime's own optimizer changes there."""

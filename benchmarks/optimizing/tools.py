@@ -22,11 +22,13 @@ class Tool:
         name: As tables have it.
         standard: Whether the result has ONNX's own operators only, so that any runtime takes it.
         arguments: For irconv, the options after ``irconv optimize``; ``None`` for a peer.
+        proved: Whether irconv runs its result against the source, on the samples if there are any.
     """
 
     name: str
     standard: bool = True
     arguments: tuple[str, ...] | None = None
+    proved: bool = False
 
     def result(self, folder: Path, source: Path) -> Path:
         """Return where this tool writes its result, in a folder of its own."""
@@ -43,14 +45,16 @@ class Tool:
         """
         if self.arguments is not None:
             optimize = [sys.executable, "-m", "irconv.cli.main", "optimize", str(source)]
-            return [*optimize, "-o", str(result), "--json", *self.arguments]
+            samples = source.with_suffix(".npz")
+            data = ["--data", str(samples)] if self.proved and samples.exists() else []
+            return [*optimize, "-o", str(result), "--json", *self.arguments, *data]
         python = str(peers / "bin" / "python")
         return [python, _RUN_PEER, self.name, str(source), str(result), network]
 
 
 TOOLS = (
     Tool("irconv -O2", arguments=("-O", "2")),
-    Tool("irconv -O3", standard=False, arguments=("-O", "3", "--target", "onnx")),
+    Tool("irconv -O3", standard=False, arguments=("-O", "3", "--target", "onnx"), proved=True),
     Tool("onnxslim"),
     Tool("onnxsim"),
     Tool("onnxscript"),
