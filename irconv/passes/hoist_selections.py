@@ -74,9 +74,9 @@ class HoistSelections(Pass):
         <float[2, 2] w = {1.0, 2.0, 3.0, 4.0}, float[2] b = {5.0, 6.0}, int64 first = {0},
          float[N, 2] y_selected> {
             y_selected = Gather <axis = 1> (x, first)
-            p = MatMul (y_selected, w)
-            s = Add (p, b)
-            y = Relu (s)
+            p_selected = MatMul (y_selected, w)
+            s_selected = Add (p_selected, b)
+            y = Relu (s_selected)
         }
     """
 
@@ -218,7 +218,9 @@ def _hoist(
                 node.graph.insert_before(item, copy)
                 made[source] = copy.outputs[0]
             item.replace_input_with(index, made[source])
-        item.outputs[0].shape = _shape(item.outputs[0].shape, selection)
+        result = item.outputs[0]
+        result.name = names.fresh(f"{result.name}_selected")
+        result.shape = _shape(result.shape, selection)
         if item.op_type in _NORMALIZATIONS:
             item.attributes["axis"] = ir.AttrInt64("axis", -1)
     assert node.inputs[0] is not None

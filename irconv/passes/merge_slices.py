@@ -170,7 +170,7 @@ class _Merger:
             if reason:
                 self._refuse(first, reason)
             elif self.sites.permit(first):
-                _split(first, source, axis, nodes, ordered, place)
+                _split(first, axis, nodes, ordered, place)
 
 
 def _slice(
@@ -216,13 +216,17 @@ def _obstacle(
 
 def _split(
     first: ir.Node,
-    source: ir.Value,
     axis: int,
     nodes: Sequence[ir.Node],
     ordered: Sequence[range],
     place: Place,
 ) -> None:
-    """Put one Split in front of the first of the slices, and let it stand for all of them."""
+    """Put one Split in front of the first of the slices, and let it stand for all of them.
+
+    What they read may be an output of a Split that was made just before.
+    """
+    source = first.inputs[0]
+    assert source is not None
     sizes = place.constant(first, f"{source.name}_sizes", [len(taken) for taken in ordered])
     split = ir.Node(
         "",

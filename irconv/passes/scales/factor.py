@@ -16,6 +16,7 @@ __all__ = ["FLOATS", "Edit", "Factor", "factor_of", "largest", "scaled"]
 FLOATS = frozenset(
     {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 )
+_NARROW = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 _LARGEST_FACTOR = 1 << 16
 
 
@@ -86,6 +87,8 @@ def factor_of(value: ir.Value | None) -> Factor | str | None:
     tensor = constant_tensor(value)
     if tensor is None or tensor.dtype not in FLOATS:
         return None
+    if tensor.dtype in _NARROW:
+        return f"{tensor.dtype} may overflow where a factor moves, and rounds each step coarsely"
     shape = tensor.shape.numpy()
     wide = [axis for axis, size in enumerate(shape) if size != 1]
     if len(wide) > 1 or tensor.size > _LARGEST_FACTOR or not tensor.size:
