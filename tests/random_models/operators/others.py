@@ -23,15 +23,22 @@ def _mel(draft: Draft) -> None:
     draft.node("MelWeightMatrix", [*whole, *edges])
 
 
+def _shifted(draft: Draft, spectrum: str) -> None:
+    """Add 1 to a spectrum: of its zeros only noise is left, which later steps would amplify."""
+    draft.hidden.add(spectrum)
+    draft.node("Add", [spectrum, draft.constant(1.0, np.float32)])
+
+
 def _dft(draft: Draft) -> None:
-    draft.node("DFT", [draft.operand(np.float32, (1, 4, 1))])
+    _shifted(draft, draft.node("DFT", [draft.operand(np.float32, (1, 4, 1))]))
 
 
 def _stft(draft: Draft) -> None:
     signal = draft.operand(np.float32, (1, 8, 1))
     step, length = draft.constant(2, np.int64), draft.constant(4, np.int64)
     # without the attribute ONNX infers a size that is not that of the default
-    draft.node("STFT", [signal, step, "", length], onesided=int(draft.chance(0.5)))
+    onesided = int(draft.chance(0.5))
+    _shifted(draft, draft.node("STFT", [signal, step, "", length], onesided=onesided))
 
 
 def _sequence(draft: Draft) -> None:
