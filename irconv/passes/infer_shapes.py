@@ -29,6 +29,9 @@ class InferShapes(Pass):
     an output's unknown dimensions may become known. Values are not propagated through the graph
     (ONNX calls that ``data_prop``), since that has no bound on a hostile model.
 
+    STFT that leaves ``onesided`` to its default states it: ONNX infers two sides there, against its
+    own specification (STFT, since opset 17).
+
     Before::
 
         <ir_version: 10, opset_import: ["" : 20]>
@@ -61,17 +64,34 @@ class InferShapes(Pass):
         if size is None or size > _MAX_EXPANDED_NODES:
             count = "endlessly many" if size is None else f"{size:,}"
             return _refused(f"its local functions expand to {count} nodes")
+        stated = _state_sides(model)
         try:
             inferred = onnx.shape_inference.infer_shapes(skeleton_proto(model))
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
-            return _refused(f"ONNX cannot infer its shapes: {error}")
+            return _refused(f"ONNX cannot infer its shapes: {error}", modified=stated > 0)
         symbols = frozenset(_symbols(model))
-        changed = _merge_graph(model.graph, inferred.graph, symbols, top=True)
+        changed = stated + _merge_graph(model.graph, inferred.graph, symbols, top=True)
         return PassResult(changed > 0, {"values": changed})
 
 
-def _refused(reason: str) -> PassResult:
-    return PassResult(False, refusals=(Refusal("", "model", reason),))
+def _refused(reason: str, *, modified: bool = False) -> PassResult:
+    return PassResult(modified, refusals=(Refusal("", "model", reason),))
+
+
+def _state_sides(model: ir.Model) -> int:
+    """State that STFT is one-sided where it does not say; return how many there were."""
+    silent = [
+        node
+        for graph in all_graphs(model)
+        for node in graph
+        if node.op_type == "STFT"
+        and node.domain == ""
+        and "onesided" not in node.attributes
+        and node.op_identifier() not in model.functions
+    ]
+    for node in silent:
+        node.attributes.add(ir.AttrInt64("onesided", 1))
+    return len(silent)
 
 
 def _symbols(model: ir.Model) -> set[str]:
