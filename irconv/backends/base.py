@@ -136,13 +136,9 @@ class Backend(Configurable, abc.ABC):
     Class attributes:
         name: The target's name, as the user types it.
         summary: One line for ``irconv targets``.
-        avoids: Passes of the optimization levels after which the target would be slower, because
-            it has to take apart again what they put together. They are left out for this target
-            alone.
     """
 
     summary: ClassVar[str] = ""
-    avoids: ClassVar[frozenset[str]] = frozenset({"fuse-attention", "fuse-rotary-embedding"})
 
     @abc.abstractmethod
     def available(self) -> Availability:
@@ -155,6 +151,14 @@ class Backend(Configurable, abc.ABC):
     @abc.abstractmethod
     def supports(self, node: ir.Node) -> Support:
         """Say whether the target takes this node after legalization; needs no SDK."""
+
+    def avoids(self) -> frozenset[str]:
+        """Return the names of passes of the optimization levels that are left out for the target.
+
+        After them it would be slower under these options, because it has to take apart again
+        what they put together. Needs no SDK.
+        """
+        return frozenset({"fuse-attention", "fuse-rotary-embedding"})
 
     def optimization(self) -> Sequence[str]:
         """Return the specs of the passes that ``-O3`` adds for this target, in order.

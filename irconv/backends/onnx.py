@@ -46,7 +46,6 @@ class OnnxBackend(Backend):
 
     name: ClassVar[str] = "onnx"
     summary: ClassVar[str] = "optimized ONNX model, run by ONNX Runtime"
-    avoids: ClassVar[frozenset[str]] = frozenset()
 
     opset: int | None = None
     external_data: bool = False
@@ -55,6 +54,10 @@ class OnnxBackend(Backend):
         """ONNX Runtime is a dependency of the core."""
         version = importlib.metadata.version("onnxruntime")
         return Availability(True, f"onnxruntime {version}, CPU")
+
+    def avoids(self) -> frozenset[str]:
+        """ONNX Runtime has kernels for all that the levels put together."""
+        return frozenset()
 
     def abilities(self) -> Abilities:
         """ONNX Runtime computes in every ONNX dtype that some kernel takes."""

@@ -193,7 +193,7 @@ def resolve_pipeline(
     if any(extent.bound for extent in (shapes or {}).values()):
         specs.append("bind-shapes")
     if passes is None:
-        avoided = frozenset() if backend is None else backend.avoids
+        avoided = frozenset() if backend is None else backend.avoids()
         specs += [text for text in default_pipeline(level) if parse_spec(text).name not in avoided]
     else:
         specs += parse_pipeline(passes)

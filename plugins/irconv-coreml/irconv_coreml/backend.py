@@ -15,6 +15,8 @@ from irconv.backends.base import (
     Support,
 )
 from irconv.errors import UsageError
+from irconv_coreml.passes import LegalizeCoreml
+from irconv_coreml.targets import Target, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +71,7 @@ class CoremlBackend(Backend):
     summary: ClassVar[str] = "Core ML ML Program (.mlpackage), made on any operating system"
 
     precision: Literal["f32", "f16"] = "f32"
-    target: Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"] = "iOS17"
+    target: Target = "iOS17"
     weights: Literal["none", "int8", "int4", "palette8", "palette6", "palette4"] = "none"
     shapes: Literal["range", "enumerated", "functions"] = "range"
     image: tuple[str, ...] = ()
@@ -79,7 +81,7 @@ class CoremlBackend(Backend):
 
     def __post_init__(self) -> None:
         """Refuse options that do not go together."""
-        newest = self.target in ("iOS18", "iOS26")
+        newest = reaches(self.target, "iOS18")
         if self.weights == "int4" and not newest:
             raise UsageError(
                 "weights=int4 needs target=iOS18 or newer", where="target coreml, option weights"
@@ -109,8 +111,15 @@ class CoremlBackend(Backend):
         """Say what an ML Program can do."""
         return Abilities(opset=_OPSET, ir_version=_IR_VERSION, dynamic_shapes=True, dtypes=_DTYPES)
 
+    def avoids(self) -> frozenset[str]:
+        """Attention has an operator of its own from iOS18 on; its rotations have none."""
+        if reaches(self.target, "iOS18"):
+            return frozenset({"fuse-rotary-embedding"})
+        return super().avoids()
+
     def legalization(self) -> tuple[str, ...]:
         """Bring the model to opset 28 and take apart what MIL lacks."""
+        legalize = str(LegalizeCoreml(self.target))
         settle = ("infer-shapes", "fold-constants", "infer-shapes")
         return (
             "inline-functions",
@@ -119,7 +128,7 @@ class CoremlBackend(Backend):
             "fold-constants",
             "decompose-sequences",
             "infer-shapes",
-            *("legalize-coreml", *settle) * _ROUNDS,
+            *(legalize, *settle) * _ROUNDS,
             "merge-dimensions",
             "eliminate-dead-code",
             *_COMPRESSION[self.weights],
@@ -129,7 +138,7 @@ class CoremlBackend(Backend):
         """Look the node up among the emitters."""
         from irconv_coreml.checks import node_support
 
-        return node_support(node)
+        return node_support(node, self.target)
 
     def check(self, model: ir.Model, shapes: Mapping[str, DimRange]) -> list[Diagnostic]:
         """Check the interface, the values and the nodes."""

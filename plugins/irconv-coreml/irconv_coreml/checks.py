@@ -16,6 +16,7 @@ from irconv.graph.interface import dtype_text, input_specs
 from irconv_coreml.dtypes import INT32_MAX, INT32_MIN, MIL_DTYPES
 from irconv_coreml.feature_names import is_left_out
 from irconv_coreml.ops import EMITTERS
+from irconv_coreml.targets import Target, reaches
 
 if TYPE_CHECKING:
     from irconv.shapes import DimRange
@@ -35,13 +36,18 @@ _SHAPE_WAY_OUT = "export that part of the model with static shapes"
 _DYNAMIC = frozenset({"DYNAMIC_SHAPE", "DYNAMIC_RANK"})
 
 
-def node_support(node: ir.Node) -> Support:
-    """Say whether a node can be written as MIL."""
+def node_support(node: ir.Node, target: Target) -> Support:
+    """Say whether a node can be written as MIL for a target."""
     emitter = EMITTERS.get((node.domain, node.op_type))
     if node.domain == "" and node.op_type == "Constant":
         return _value_support(node.outputs[0]) or Support(True)
     if emitter is None:
         return Support(False, "UNSUPPORTED_OP", "Core ML's MIL has no operator for it", _WAY_OUT)
+    if not reaches(target, emitter.since):
+        return Support(
+            False, "UNSUPPORTED_OP", f"Core ML's MIL has no operator for it before {emitter.since}",
+            f"target={emitter.since} has one for some forms of it; or {_WAY_OUT}",
+        )  # fmt: skip
     if any(attribute.is_ref() for attribute in node.attributes.values()):
         return Support(
             False, "UNSUPPORTED_FORM", "an attribute depends on a function's caller",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
+from irconv_coreml.targets import Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,6 +22,9 @@ class LegalizeCoreml(Pass):
     That is its function body of the ONNX standard where there is one, otherwise what irconv's
     own decompositions make of it. A node with neither stays, and is refused later by name.
     Shape inference should have run before.
+
+    Attributes:
+        target: The oldest system that the package must run on; newer ones have more operators.
 
     Before::
 
@@ -40,6 +44,8 @@ class LegalizeCoreml(Pass):
     name: ClassVar[str] = "legalize-coreml"
     effect: ClassVar[Effect] = "real-arithmetic"
 
+    target: Target = "iOS17"
+
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
         """Replace what the checks refuse; linear in nodes."""
         from irconv.graph.function_bodies import expand_nodes
@@ -57,7 +63,7 @@ class LegalizeCoreml(Pass):
         }
 
         def lacks(node: ir.Node) -> bool:
-            support = node_support(node)
+            support = node_support(node, self.target)
             return not support.ok and support.code not in _ABOUT_VALUES
 
         expanded, stayed = expand_nodes(

@@ -52,7 +52,6 @@ class OpenvinoBackend(Backend):
 
     name: ClassVar[str] = "openvino"
     summary: ClassVar[str] = "OpenVINO IR (.xml and .bin), run by OpenVINO"
-    avoids: ClassVar[frozenset[str]] = frozenset()
 
     precision: Literal["f32", "f16", "bf16"] = "f32"
     compress: bool = False
@@ -76,6 +75,10 @@ class OpenvinoBackend(Backend):
         except importlib.metadata.PackageNotFoundError:
             return Availability(False, "openvino is not installed", "pip install openvino")
         return Availability(True, f"openvino {version}, {self.device}")
+
+    def avoids(self) -> frozenset[str]:
+        """OpenVINO's importer takes all that the levels put together."""
+        return frozenset()
 
     def abilities(self) -> Abilities:
         """What OpenVINO's importer reads and its devices compute with."""

@@ -10,6 +10,7 @@ __all__ = ["EMITTERS"]
 
 _FAMILIES = (
     "activation",
+    "attention",
     "control_flow",
     "convolution",
     "creation",

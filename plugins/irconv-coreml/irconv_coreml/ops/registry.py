@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from irconv_coreml.targets import Target
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -30,11 +32,13 @@ class Emitter:
         emit: Writes a node.
         refuses: Returns why it cannot, or the empty string.
         wraps: Whether results in a narrow integer dtype may lie outside of it and must wrap.
+        since: The oldest system that has what it writes.
     """
 
     emit: Callable[[Site], Any]
     refuses: Callable[[ir.Node], Reason]
     wraps: bool
+    since: Target
 
 
 EMITTERS: dict[tuple[str, str], Emitter] = {}
@@ -46,6 +50,7 @@ def emits(
     refuses: Callable[[ir.Node], Reason] | Sequence[Callable[[ir.Node], Reason]] = (),
     wraps: bool = False,
     domain: str = "",
+    since: Target = "iOS15",
 ) -> Callable[[Callable[[Site], Any]], Callable[[Site], Any]]:
     """Register a function as the emitter of operator types.
 
@@ -54,6 +59,7 @@ def emits(
         refuses: One predicate or several, asked in order.
         wraps: As in :class:`Emitter`.
         domain: The domain of the operators.
+        since: As in :class:`Emitter`.
     """
     predicates = [refuses] if callable(refuses) else list(refuses)
 
@@ -62,7 +68,7 @@ def emits(
 
     def register(function: Callable[[Site], Any]) -> Callable[[Site], Any]:
         for op_type in op_types:
-            EMITTERS[domain, op_type] = Emitter(function, first_reason, wraps)
+            EMITTERS[domain, op_type] = Emitter(function, first_reason, wraps, since)
         return function
 
     return register

@@ -1,0 +1,226 @@
+"""Scaled dot-product attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from irconv_coreml import node as ask
+from irconv_coreml.dtypes import MIL_DTYPES
+from irconv_coreml.ops.refusals import float_input, unused_outputs
+from irconv_coreml.ops.registry import Reason, emits
+from irconv_coreml.site import Site, Var
+
+__all__: list[str] = []
+
+_HEAD_COUNTS = ("q_num_heads", "kv_num_heads", "kv_num_heads")
+"""The attribute that tells the heads of a query, a key and a value of rank 3."""
+_MASK, _PAST_KEY, _PAST_VALUE, _VALID_LENGTH = 3, 4, 5, 6
+_PAST = (_PAST_KEY, _PAST_VALUE)
+_UNLIMITED = -1
+
+
+def _attributes(node: ir.Node) -> Reason:
+    if ask.attr_float(node, "softcap", 0.0) != 0:
+        return "UNSUPPORTED_FORM: MIL's attention has no softcap"
+    if ask.attr_float(node, "scale", 1.0) < 0:
+        return "UNSUPPORTED_FORM: the root of a negative scale is no number"
+    for name in ("left_window_size", "right_window_size"):
+        if ask.attr_int(node, name, _UNLIMITED) != _UNLIMITED:
+            return "UNSUPPORTED_FORM: MIL's attention has no window"
+    precision = ask.attr_int(node, "softmax_precision", 0)
+    if precision and _mil(ir.DataType(precision)) != _mil(ask.dtype(node, 0)):
+        return "UNSUPPORTED_FORM: MIL's attention has no other precision for its Softmax"
+    return ""
+
+
+def _operands(node: ir.Node) -> Reason:
+    if ask.given(node, _VALID_LENGTH) is not None:
+        return "UNSUPPORTED_FORM: MIL's attention has no valid lengths"
+    if (ask.given(node, _PAST_KEY) is None) != (ask.given(node, _PAST_VALUE) is None):
+        return "UNSUPPORTED_FORM: it has former keys without values, or values without keys"
+    given = [index for index in (0, 1, 2, *_PAST) if ask.given(node, index) is not None]
+    if len({_mil(ask.dtype(node, index)) for index in given}) > 1:
+        return "UNSUPPORTED_DTYPE: MIL's attention wants one dtype of query, key and value"
+    if len({ask.rank(node, index) for index in range(3)}) > 1:
+        return "UNSUPPORTED_FORM: query, key and value have different ranks"
+    heads = [found for found in (_heads(node, index) for index in given) if found]
+    if len(heads) < len(given):
+        return "DYNAMIC_SHAPE: the number of heads and their size must be known"
+    counts = {count for count, _ in heads[1:]}
+    if len(counts) > 1 or heads[0][0] % heads[1][0]:
+        return f"UNSUPPORTED_FORM: {heads[0][0]} heads cannot share {heads[1][0]} keys"
+    batches = {(ask.shape(node, index) or (None,))[0] for index in given}
+    if len(batches) > 1:
+        return "UNSUPPORTED_FORM: query, key and value are not known to have one batch size"
+    return ""
+
+
+def _mask(node: ir.Node) -> Reason:
+    mask = ask.given(node, _MASK)
+    if mask is None:
+        return ""
+    if mask.dtype != ir.DataType.BOOL and _mil(mask.dtype) != _mil(ask.dtype(node, 0)):
+        return "UNSUPPORTED_DTYPE: MIL's attention wants a mask of bool or of the query's dtype"
+    sizes, length = ask.sizes(node, _MASK), _key_length(node)
+    if not sizes or sizes[-1] is None or sizes[-1] != length:
+        return "DYNAMIC_SHAPE: the mask is not known to be as long as the keys"
+    return ""
+
+
+def _key_length(node: ir.Node) -> int | str | None:
+    """Return how many keys there are with the former ones: a number, a name, or None."""
+    key, past = ask.sizes(node, 1), ask.sizes(node, _PAST_KEY)
+    if not key or ask.given(node, _PAST_KEY) is None:
+        return key[-2] if key else None
+    if past and isinstance(past[-2], int) and isinstance(key[-2], int):
+        return past[-2] + key[-2]
+    present = node.outputs[1].shape if len(node.outputs) > 1 else None
+    last = None if present is None else present[-2]
+    return last.value if isinstance(last, ir.SymbolicDim) else last
+
+
+def _mil(dtype: ir.DataType | None) -> str:
+    return "" if dtype is None else MIL_DTYPES.get(dtype, "")
+
+
+def _heads(node: ir.Node, index: int) -> tuple[int, int] | None:
+    """Return how many heads a query, key or value has, and their size; None if not known."""
+    dims = ask.shape(node, index)
+    if dims is None or len(dims) not in (3, 4):
+        return None
+    if len(dims) == 4:
+        count, size = dims[1], dims[3]
+        return None if not count or not size else (count, size)
+    if index in _PAST:
+        return None
+    count, width = ask.attr_int(node, _HEAD_COUNTS[index], 0), dims[2]
+    return None if not count or not width or width % count else (count, width // count)
+
+
+@emits(
+    "Attention",
+    refuses=[float_input, unused_outputs(3), _attributes, _operands, _mask],
+    since="iOS18",
+)
+def _attention(site: Site) -> tuple[Var, ...]:
+    """ONNX Attention as MIL scaled_dot_product_attention, which scales by 1 / sqrt(head size).
+
+    Another ``scale`` goes into the query, and keys and values that several heads share are
+    repeated. Former keys and values come first. As in the function body of ONNX Attention, a row
+    whose mask is -inf alone gives 0.
+    """
+    mb = site.mb
+    query, new_key, new_value = (_split(site, index) for index in range(3))
+    key = _after(site, _PAST_KEY, new_key)
+    value = _after(site, _PAST_VALUE, new_value)
+    _, heads, _, size = site.dims(query)
+    assert heads is not None
+    assert size is not None
+    factor = site.float_("scale", 1 / math.sqrt(size)) * math.sqrt(size)
+    scaled = query
+    if not math.isclose(factor, 1, rel_tol=1e-6):
+        scaled = mb.mul(x=query, y=site.like(factor, query))
+    mask = _whole_mask(site, query, key)
+    result = mb.scaled_dot_product_attention(
+        query=scaled,
+        key=_repeated(site, key, heads),
+        value=_repeated(site, value, heads),
+        **({} if mask is None else {"attn_mask": mask}),
+    )
+    if mask is not None and not _attends_always(site):
+        result = mb.select(cond=_nowhere(site, mask), a=site.like(0, result), b=result)
+    return _merged(site, result) if len(site.x.shape) == 3 else result, key, value
+
+
+def _split(site: Site, index: int) -> Var:
+    """Return an input [N, L, heads * size] as [N, heads, L, size]."""
+    var = site[index]
+    if len(var.shape) == 4:
+        return var
+    found = _heads(site.node, index)
+    assert found is not None
+    batch, length, _ = site.shape_vector(var)
+    parts = site.reshape(var, [batch, length, *found])
+    return site.mb.transpose(x=parts, perm=[0, 2, 1, 3])
+
+
+def _after(site: Site, past: int, new: Var) -> Var:
+    """Return new keys or values after the former ones."""
+    return site.mb.concat(values=[site[past], new], axis=2) if site.has(past) else new
+
+
+def _merged(site: Site, var: Var) -> Var:
+    """Return [N, heads, L, size] as [N, L, heads * size]."""
+    batch, length, _ = site.shape_vector(site.x)
+    rows = site.mb.transpose(x=var, perm=[0, 2, 1, 3])
+    _, _, heads, size = site.dims(rows)
+    assert heads is not None
+    assert size is not None
+    return site.reshape(rows, [batch, length, heads * size])
+
+
+def _repeated(site: Site, var: Var, heads: int) -> Var:
+    """Return keys or values with each head repeated for the heads of the query that share it."""
+    batch, count, length, size = site.shape_vector(var)
+    if count == heads:
+        return var
+    apart = site.mb.expand_dims(x=var, axes=[2])
+    tiled = site.mb.tile(x=apart, reps=[1, 1, heads // count, 1, 1])
+    return site.reshape(tiled, [batch, heads, length, size])
+
+
+def _whole_mask(site: Site, query: Var, key: Var) -> Var | None:
+    """Return the mask, and what a causal one leaves of it."""
+    mask = site[_MASK] if site.has(_MASK) else None
+    if not site.int_("is_causal", 0):
+        return mask
+    causal = _causal(site, query, key)
+    if mask is None:
+        return causal
+    if site.kind(mask) == "bool":
+        return site.mb.logical_and(x=mask, y=causal)
+    zeros = site.mb.mul(x=site.mb.cast(x=causal, dtype=site.kind(mask)), y=site.like(0, mask))
+    bias = site.mb.select(cond=causal, a=zeros, b=site.like(-np.inf, mask))
+    return site.mb.add(x=mask, y=bias)
+
+
+def _causal(site: Site, query: Var, key: Var) -> Var:
+    """Return where a key is not after the query: former keys, and those up to its own position."""
+    mb = site.mb
+    own = _positions(site, query)
+    if site.has(_PAST_KEY):
+        own = mb.add(x=own, y=site.shape_vector(site[_PAST_KEY])[2])
+    return mb.greater_equal(
+        x=mb.expand_dims(x=own, axes=[1]), y=mb.expand_dims(x=_positions(site, key), axes=[0])
+    )
+
+
+def _positions(site: Site, var: Var) -> Var:
+    """Return 0, 1, ... for the positions of queries or keys."""
+    length = site.shape_vector(var)[2]
+    if isinstance(length, int):
+        return site.mb.const(val=np.arange(length, dtype=np.int32))
+    return site.mb.range_1d(start=np.int32(0), end=length, step=np.int32(1))
+
+
+def _attends_always(site: Site) -> bool:
+    """Return whether no row of the mask can be masked as a whole."""
+    if not site.has(_MASK):
+        return True
+    mask = site.constant(_MASK)
+    if mask is None or site.int_("is_causal", 0):
+        return False
+    return bool((mask if mask.dtype == np.bool_ else mask != -np.inf).any(axis=-1).all())
+
+
+def _nowhere(site: Site, mask: Var) -> Var:
+    """Return, for each row of a mask, whether it is masked as a whole."""
+    mb = site.mb
+    if site.kind(mask) == "bool":
+        seen = mb.reduce_max(x=mb.cast(x=mask, dtype="int32"), axes=[-1], keep_dims=True)
+        return mb.equal(x=seen, y=np.int32(0))
+    most = mb.reduce_max(x=mask, axes=[-1], keep_dims=True)
+    return mb.equal(x=most, y=site.like(-np.inf, most))
