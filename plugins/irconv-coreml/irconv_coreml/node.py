@@ -11,7 +11,7 @@ from irconv.graph.constants import constant_tensor
 
 __all__ = [
     "attr_float", "attr_int", "attr_ints", "attr_text", "constant", "constant_int_list", "dtype",
-    "given", "output_dtype", "output_shape", "rank", "shape", "sizes", "static_shape",
+    "given", "output_dtype", "output_shape", "rank", "shape", "static_shape",
 ]  # fmt: skip
 
 
@@ -77,14 +77,6 @@ def _dims(value: ir.Value | None) -> tuple[int | None, ...] | None:
 def shape(node: ir.Node, index: int) -> tuple[int | None, ...] | None:
     """Return the dims of an input, None for a dim that is not known."""
     return _dims(given(node, index))
-
-
-def sizes(node: ir.Node, index: int) -> tuple[int | str | None, ...] | None:
-    """Return the dims of an input: numbers, names, or None for a dim without either."""
-    value = given(node, index)
-    if value is None or value.shape is None:
-        return shape(node, index)
-    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
 
 
 def output_shape(node: ir.Node, index: int = 0) -> tuple[int | None, ...] | None:

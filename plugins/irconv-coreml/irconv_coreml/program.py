@@ -12,6 +12,7 @@ import onnx_ir as ir
 from irconv.errors import Diagnostic, UnsupportedError
 from irconv.graph.constants import constant_tensor
 from irconv.graph.interface import dtype_text, input_specs
+from irconv.graph.symbolic.sizes import Sizes
 from irconv_coreml.dtypes import FEATURE_DTYPES, MIL_DTYPES, NARROW
 from irconv_coreml.feature_names import feature_names, is_left_out
 from irconv_coreml.interface import Feature, ImageFormat, WeightDigest
@@ -41,6 +42,7 @@ class Program:
         symbols: The symbol of each named dimension.
         weights: Large constants by their names in the source, as they were handed over.
         digests: Digests of those that the package holds; known once it is converted.
+        sizes: What is known of the sizes in the model.
         quantized: Values of MIL's int8 and uint8, beside the int32 that stands for them.
         has_quantization: Whether the deployment target has quantize and dequantize.
         has_blocks: Whether it has weights in blocks, and indices of less than 8 bits.
@@ -56,6 +58,7 @@ class Program:
         self.symbols: dict[str, Any] = {}
         self.weights: dict[str, np.ndarray[Any, Any]] = {}
         self.digests: dict[str, WeightDigest] = {}
+        self.sizes = Sizes(model)
         self.quantized: dict[ir.Value, Var] = {}
         self.has_quantization = backend.target not in ("iOS15", "iOS16")
         self.has_blocks = backend.target in ("iOS18", "iOS26")

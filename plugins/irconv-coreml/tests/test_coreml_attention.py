@@ -29,7 +29,7 @@ SHARED = "T[2, 4, 3, 8] q, T[2, 2, 5, 8] k, T[2, 2, 5, 6] v"
 JOINED = "T[2, 3, 32] q, T[2, 5, 16] k, T[2, 5, 12] v"
 FREE = "T[N, L, 32] q, T[N, S, 16] k, T[N, S, 12] v"
 FORMER = "T[2, 2, P, 8] a, T[2, 2, P, 6] b"
-SIZES = {"N": 2, "L": 3, "S": 5, "P": 7}
+SIZES = {"N": 2, "L": 3, "S": 5, "P": 7, "M": 5}
 GIVEN = "T[2, 4, 3, 6] y"
 
 
@@ -40,9 +40,9 @@ class Form(NamedTuple):
     outputs: str
     node: str
 
-    def text(self, dtype: str = "float", opset: int = 23) -> str:
+    def text(self, dtype: str = "float") -> str:
         """Return the model's text."""
-        header = f'<ir_version: 11, opset_import: ["" : {opset}]>'
+        header = '<ir_version: 11, opset_import: ["" : 25]>'
         text = f"{header} g ({self.inputs}) => ({self.outputs}) {{ {self.node} }}"
         return text.replace("T[", f"{dtype}[")
 
@@ -68,6 +68,15 @@ NATIVE_FORMS = {
         f"{FREE}, bool[N, 1, 1, S] m", "T[N, L, 24] y",
         "y = Attention <q_num_heads = 4, kv_num_heads = 2, is_causal = 1> (q, k, v, m)",
     ),
+    "short mask": Form(f"{HEADS}, bool[3, 4] m", GIVEN, "y = Attention (q, k, v, m)"),
+    "free former keys and a short mask": Form(
+        f"{SHARED}, {FORMER}, T[3, M] m", f"{GIVEN}, T[2, 2, C, 8] c, T[2, 2, C, 6] d",
+        "y, c, d = Attention (q, k, v, m, a, b)",
+    ),
+    "mask of a length that is not known": Form(
+        f"{FREE}, bool[L, M] m", "T[N, L, 24] y",
+        "y = Attention <q_num_heads = 4, kv_num_heads = 2> (q, k, v, m)",
+    ),
     "former keys": Form(
         f"{SHARED}, {FORMER}", f"{GIVEN}, T[2, 2, C, 8] c, T[2, 2, C, 6] d",
         "y, c, d = Attention <is_causal = 1> (q, k, v, , a, b)",
@@ -77,21 +86,16 @@ NATIVE_FORMS = {
         f"{GIVEN}, T[2, 2, 12, 8] c, T[2, 2, 12, 6] d", "y, c, d = Attention (q, k, v, m, a, b)",
     ),
 }  # fmt: skip
-OTHER_FORMS = {
-    "softcap": (Form(HEADS, GIVEN, "y = Attention <softcap = 2.0> (q, k, v)"), "no softcap"),
-    "precision": (
-        Form(HEADS, GIVEN, "y = Attention <softmax_precision = 10> (q, k, v)"), "no other precision"
+SPELLED_OUT = {
+    "softcap": Form(f"{HEADS}, bool[3, 5] m", GIVEN, "y = Attention <softcap = 2.0> (q, k, v, m)"),
+    "precision": Form(
+        f"{HEADS}, T[3, 5] m", GIVEN,
+        "y = Attention <softmax_precision = 10, is_causal = 1> (q, k, v, m)",
     ),
+}  # fmt: skip
+OTHER_FORMS = {
     "scores": (
         Form(HEADS, f"{GIVEN}, T[2, 4, 3, 5] s", "y, , , s = Attention (q, k, v)"), "output 's'"
-    ),
-    "short mask": (
-        Form(f"{HEADS}, bool[3, 4] m", GIVEN, "y = Attention (q, k, v, m)"), "as long as the keys"
-    ),
-    "mask of another size": (
-        Form(f"{FREE}, bool[L, M] m", "T[N, L, 24] y",
-             "y = Attention <q_num_heads = 4, kv_num_heads = 2> (q, k, v, m)"),
-        "as long as the keys",
     ),
     "free heads": (
         Form("T[2, H, 3, 8] q, T[2, H, 5, 8] k, T[2, H, 5, 6] v", "T[2, H, 3, 6] y",
@@ -189,6 +193,15 @@ def test_it_is_written_as_such_and_means_the_same(
     assert_close(found, by_its_body(form.text(dtype), tmp_path / "body.onnx"), worst)
 
 
+@pytest.mark.parametrize("form", SPELLED_OUT.values(), ids=SPELLED_OUT.keys())
+def test_what_mil_has_no_attention_for_is_spelled_out(form: Form, tmp_path: Path) -> None:
+    kinds, found = emit(form.text(), tmp_path, target="iOS18")
+
+    assert NATIVE not in kinds
+    assert kinds.count("softmax") == 1
+    assert_close(found, by_its_body(form.text(), tmp_path / "body.onnx"), 2e-3)
+
+
 @pytest.mark.parametrize("dtype", ["float", "float16"])
 def test_half_precision_masks_rows_as_well(dtype: str, tmp_path: Path) -> None:
     text = NATIVE_FORMS["causal float mask"].text(dtype)
@@ -220,7 +233,7 @@ def test_other_forms_are_refused_and_taken_apart(form: Form, reason: str) -> Non
 
 @pytest.mark.parametrize(("form", "reason"), NEWER_FORMS.values(), ids=NEWER_FORMS.keys())
 def test_what_mil_has_nothing_for_is_refused(form: Form, reason: str) -> None:
-    assert reason in refusal(form.text(opset=25), CoremlBackend(target="iOS26"))
+    assert reason in refusal(form.text(), CoremlBackend(target="iOS26"))
 
 
 def refusal(text: str, backend: CoremlBackend) -> str:

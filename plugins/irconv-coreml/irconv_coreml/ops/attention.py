@@ -23,16 +23,11 @@ _UNLIMITED = -1
 
 
 def _attributes(node: ir.Node) -> Reason:
-    if ask.attr_float(node, "softcap", 0.0) != 0:
-        return "UNSUPPORTED_FORM: MIL's attention has no softcap"
     if ask.attr_float(node, "scale", 1.0) < 0:
         return "UNSUPPORTED_FORM: the root of a negative scale is no number"
     for name in ("left_window_size", "right_window_size"):
         if ask.attr_int(node, name, _UNLIMITED) != _UNLIMITED:
             return "UNSUPPORTED_FORM: MIL's attention has no window"
-    precision = ask.attr_int(node, "softmax_precision", 0)
-    if precision and _mil(ir.DataType(precision)) != _mil(ask.dtype(node, 0)):
-        return "UNSUPPORTED_FORM: MIL's attention has no other precision for its Softmax"
     return ""
 
 
@@ -64,22 +59,7 @@ def _mask(node: ir.Node) -> Reason:
         return ""
     if mask.dtype != ir.DataType.BOOL and _mil(mask.dtype) != _mil(ask.dtype(node, 0)):
         return "UNSUPPORTED_DTYPE: MIL's attention wants a mask of bool or of the query's dtype"
-    sizes, length = ask.sizes(node, _MASK), _key_length(node)
-    if not sizes or sizes[-1] is None or sizes[-1] != length:
-        return "DYNAMIC_SHAPE: the mask is not known to be as long as the keys"
     return ""
-
-
-def _key_length(node: ir.Node) -> int | str | None:
-    """Return how many keys there are with the former ones: a number, a name, or None."""
-    key, past = ask.sizes(node, 1), ask.sizes(node, _PAST_KEY)
-    if not key or ask.given(node, _PAST_KEY) is None:
-        return key[-2] if key else None
-    if past and isinstance(past[-2], int) and isinstance(key[-2], int):
-        return past[-2] + key[-2]
-    present = node.outputs[1].shape if len(node.outputs) > 1 else None
-    last = None if present is None else present[-2]
-    return last.value if isinstance(last, ir.SymbolicDim) else last
 
 
 def _mil(dtype: ir.DataType | None) -> str:
@@ -110,7 +90,8 @@ def _attention(site: Site) -> tuple[Var, ...]:
 
     Another ``scale`` goes into the query, and keys and values that several heads share are
     repeated. Former keys and values come first. As in the function body of ONNX Attention, a row
-    whose mask is -inf alone gives 0.
+    whose mask is -inf alone gives 0. With a softcap or another precision for the Softmax it is
+    written as products and a Softmax.
     """
     mb = site.mb
     query, new_key, new_value = (_split(site, index) for index in range(3))
@@ -119,20 +100,51 @@ def _attention(site: Site) -> tuple[Var, ...]:
     _, heads, _, size = site.dims(query)
     assert heads is not None
     assert size is not None
-    factor = site.float_("scale", 1 / math.sqrt(size)) * math.sqrt(size)
-    scaled = query
-    if not math.isclose(factor, 1, rel_tol=1e-6):
-        scaled = mb.mul(x=query, y=site.like(factor, query))
+    scale = site.float_("scale", 1 / math.sqrt(size))
     mask = _whole_mask(site, query, key)
-    result = mb.scaled_dot_product_attention(
-        query=scaled,
-        key=_repeated(site, key, heads),
-        value=_repeated(site, value, heads),
-        **({} if mask is None else {"attn_mask": mask}),
-    )
+    attend = _spelled_out if _is_special(site) else _native
+    keys, values = _repeated(site, key, heads), _repeated(site, value, heads)
+    result = attend(site, query, keys, values, mask, scale)
     if mask is not None and not _attends_always(site):
         result = mb.select(cond=_nowhere(site, mask), a=site.like(0, result), b=result)
     return _merged(site, result) if len(site.x.shape) == 3 else result, key, value
+
+
+def _is_special(site: Site) -> bool:
+    """Return whether it has a softcap, or another precision for its Softmax."""
+    return site.float_("softcap", 0.0) != 0 or _precision(site) != site.kind(site.x)
+
+
+def _precision(site: Site) -> str:
+    """Return the MIL dtype that its Softmax computes in."""
+    stated = site.int_("softmax_precision", 0)
+    return MIL_DTYPES[ir.DataType(stated)] if stated else site.kind(site.x)
+
+
+def _native(site: Site, query: Var, key: Var, value: Var, mask: Var | None, scale: float) -> Var:
+    factor = scale * math.sqrt(site.dims(query)[3] or 1)
+    if not math.isclose(factor, 1, rel_tol=1e-6):
+        query = site.mb.mul(x=query, y=site.like(factor, query))
+    masks = {} if mask is None else {"attn_mask": mask}
+    return site.mb.scaled_dot_product_attention(query=query, key=key, value=value, **masks)
+
+
+def _spelled_out(
+    site: Site, query: Var, key: Var, value: Var, mask: Var | None, scale: float
+) -> Var:
+    """Return softmax(softcap(scale query key^T) + mask) value by operators of their own."""
+    mb, softcap = site.mb, site.float_("softcap", 0.0)
+    scaled = mb.mul(x=query, y=site.like(scale, query))
+    scores = site.cast(mb.matmul(x=scaled, y=key, transpose_y=True), _precision(site))
+    if softcap:
+        bounded = mb.tanh(x=mb.real_div(x=scores, y=site.like(softcap, scores)))
+        scores = mb.mul(x=bounded, y=site.like(softcap, scores))
+    if mask is not None and site.kind(mask) == "bool":
+        scores = mb.select(cond=mask, a=scores, b=site.like(-np.inf, scores))
+    elif mask is not None:
+        scores = mb.add(x=scores, y=site.cast(mask, _precision(site)))
+    weights = mb.softmax(x=scores, axis=-1)
+    return mb.matmul(x=site.cast(weights, site.kind(value)), y=value)
 
 
 def _split(site: Site, index: int) -> Var:
@@ -174,7 +186,7 @@ def _repeated(site: Site, var: Var, heads: int) -> Var:
 
 def _whole_mask(site: Site, query: Var, key: Var) -> Var | None:
     """Return the mask, and what a causal one leaves of it."""
-    mask = site[_MASK] if site.has(_MASK) else None
+    mask = _full_length(site, site[_MASK], key) if site.has(_MASK) else None
     if not site.int_("is_causal", 0):
         return mask
     causal = _causal(site, query, key)
@@ -185,6 +197,30 @@ def _whole_mask(site: Site, query: Var, key: Var) -> Var | None:
     zeros = site.mb.mul(x=site.mb.cast(x=causal, dtype=site.kind(mask)), y=site.like(0, mask))
     bias = site.mb.select(cond=causal, a=zeros, b=site.like(-np.inf, mask))
     return site.mb.add(x=mask, y=bias)
+
+
+def _full_length(site: Site, mask: Var, key: Var) -> Var:
+    """Return a mask of as many columns as there are keys; ONNX masks what it is too short for."""
+    mb, node, sizes = site.mb, site.node, site.program.sizes
+    own, length = site.shape_vector(mask)[-1], site.shape_vector(key)[2]
+    if isinstance(own, int) and isinstance(length, int):
+        same = own == length
+    else:
+        masked, keys = sizes.dims(ask.given(node, _MASK)), sizes.dims(ask.given(node, 1))
+        if site.has(_PAST_KEY):
+            keys = sizes.dims(node.outputs[1]) if len(node.outputs) > 1 else None
+        same = bool(masked and keys and masked[-1] == keys[-2])
+    if same:
+        return mask
+    positions = _positions(site, key)
+    last = np.int32(own - 1) if isinstance(own, int) else mb.sub(x=own, y=np.int32(1))
+    index = mb.minimum(x=positions, y=last)
+    held = site.cast(mask, "int32") if site.kind(mask) == "bool" else mask
+    columns = mb.gather(x=held, indices=index, axis=len(mask.shape) - 1)
+    inside = mb.less_equal(x=positions, y=last)
+    if site.kind(mask) == "bool":
+        return mb.logical_and(x=site.cast(columns, "bool"), y=inside)
+    return mb.select(cond=inside, a=columns, b=site.like(-np.inf, columns))
 
 
 def _causal(site: Site, query: Var, key: Var) -> Var:
