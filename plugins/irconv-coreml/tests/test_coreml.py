@@ -348,6 +348,6 @@ def test_the_plugin_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["coreml", "coreml{precision=f16}"])
+@pytest.mark.parametrize("target", ["coreml", "coreml{precision=f16}", "coreml{target=iOS18}"])
 def test_it_keeps_every_promise(target: str) -> None:
     assert_backend_conforms(target)

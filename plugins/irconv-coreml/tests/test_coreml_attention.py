@@ -102,8 +102,6 @@ OTHER_FORMS = {
              "y = Attention (q, k, v)"),
         "number of heads",
     ),
-}  # fmt: skip
-NEWER_FORMS = {
     "valid lengths": (
         Form(f"{HEADS}, int64[2] n", GIVEN, "y = Attention (q, k, v, , , , n)"), "no valid lengths"
     ),
@@ -229,11 +227,6 @@ def test_other_forms_are_refused_and_taken_apart(form: Form, reason: str) -> Non
 
     assert "Attention" not in {node.op_type for node in model.graph}
     assert "Softmax" in {node.op_type for node in model.graph}
-
-
-@pytest.mark.parametrize(("form", "reason"), NEWER_FORMS.values(), ids=NEWER_FORMS.keys())
-def test_what_mil_has_nothing_for_is_refused(form: Form, reason: str) -> None:
-    assert reason in refusal(form.text(), CoremlBackend(target="iOS26"))
 
 
 def refusal(text: str, backend: CoremlBackend) -> str:
