@@ -229,6 +229,16 @@ def test_other_forms_are_refused_and_taken_apart(form: Form, reason: str) -> Non
     assert "Softmax" in {node.op_type for node in model.graph}
 
 
+def test_a_precision_that_is_no_float_is_refused_by_name() -> None:
+    form = Form(HEADS, GIVEN, "y = Attention <softmax_precision = 7> (q, k, v)")
+    backend = CoremlBackend(target="iOS18")
+
+    (found,) = backend.check(legal(form.text(), backend), {})
+
+    assert (found.op, found.code) == ("Attention", "UNSUPPORTED_FORM")
+    assert "no float of MIL" in found.reason
+
+
 def refusal(text: str, backend: CoremlBackend) -> str:
     """Return why the only node of a model is refused."""
     model = ir.from_onnx_text(text)

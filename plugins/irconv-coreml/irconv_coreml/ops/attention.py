@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from irconv_coreml import node as ask
 from irconv_coreml.dtypes import MIL_DTYPES
+from irconv_coreml.ops.attention_mask import MASK, PAST_KEY, attends_always, masked_rows, whole_mask
 from irconv_coreml.ops.refusals import float_input, unused_outputs
 from irconv_coreml.ops.registry import Reason, emits
 from irconv_coreml.site import Site, Var
@@ -17,9 +18,11 @@ __all__: list[str] = []
 
 _HEAD_COUNTS = ("q_num_heads", "kv_num_heads", "kv_num_heads")
 """The attribute that tells the heads of a query, a key and a value of rank 3."""
-_MASK, _PAST_KEY, _PAST_VALUE, _VALID_LENGTH = 3, 4, 5, 6
-_PAST = (_PAST_KEY, _PAST_VALUE)
+_PAST_VALUE, _VALID_LENGTH = 5, 6
+_PAST = (PAST_KEY, _PAST_VALUE)
 _UNLIMITED = -1
+_D = ir.DataType
+_PRECISIONS = (_D.FLOAT, _D.FLOAT16, _D.DOUBLE, _D.BFLOAT16)
 
 
 def _attributes(node: ir.Node) -> Reason:
@@ -28,13 +31,15 @@ def _attributes(node: ir.Node) -> Reason:
     for name in ("left_window_size", "right_window_size"):
         if ask.attr_int(node, name, _UNLIMITED) != _UNLIMITED:
             return "UNSUPPORTED_FORM: MIL's attention has no window"
+    if ask.attr_int(node, "softmax_precision", _D.FLOAT) not in _PRECISIONS:
+        return "UNSUPPORTED_FORM: its Softmax is to be computed in what is no float of MIL"
     return ""
 
 
 def _operands(node: ir.Node) -> Reason:
     if ask.given(node, _VALID_LENGTH) is not None:
         return "UNSUPPORTED_FORM: MIL's attention has no valid lengths"
-    if (ask.given(node, _PAST_KEY) is None) != (ask.given(node, _PAST_VALUE) is None):
+    if (ask.given(node, PAST_KEY) is None) != (ask.given(node, _PAST_VALUE) is None):
         return "UNSUPPORTED_FORM: it has former keys without values, or values without keys"
     given = [index for index in (0, 1, 2, *_PAST) if ask.given(node, index) is not None]
     if len({_mil(ask.dtype(node, index)) for index in given}) > 1:
@@ -54,7 +59,7 @@ def _operands(node: ir.Node) -> Reason:
 
 
 def _mask(node: ir.Node) -> Reason:
-    mask = ask.given(node, _MASK)
+    mask = ask.given(node, MASK)
     if mask is None:
         return ""
     if mask.dtype != ir.DataType.BOOL and _mil(mask.dtype) != _mil(ask.dtype(node, 0)):
@@ -77,7 +82,7 @@ def _heads(node: ir.Node, index: int) -> tuple[int, int] | None:
     if index in _PAST:
         return None
     count, width = ask.attr_int(node, _HEAD_COUNTS[index], 0), dims[2]
-    return None if not count or not width or width % count else (count, width // count)
+    return None if count < 1 or not width or width % count else (count, width // count)
 
 
 @emits(
@@ -95,18 +100,18 @@ def _attention(site: Site) -> tuple[Var, ...]:
     """
     mb = site.mb
     query, new_key, new_value = (_split(site, index) for index in range(3))
-    key = _after(site, _PAST_KEY, new_key)
+    key = _after(site, PAST_KEY, new_key)
     value = _after(site, _PAST_VALUE, new_value)
     _, heads, _, size = site.dims(query)
     assert heads is not None
     assert size is not None
     scale = site.float_("scale", 1 / math.sqrt(size))
-    mask = _whole_mask(site, query, key)
+    mask = whole_mask(site, query, key)
     attend = _spelled_out if _is_special(site) else _native
     keys, values = _repeated(site, key, heads), _repeated(site, value, heads)
     result = attend(site, query, keys, values, mask, scale)
-    if mask is not None and not _attends_always(site):
-        result = mb.select(cond=_nowhere(site, mask), a=site.like(0, result), b=result)
+    if mask is not None and not attends_always(site):
+        result = mb.select(cond=masked_rows(site, mask), a=site.like(0, result), b=result)
     return _merged(site, result) if len(site.x.shape) == 3 else result, key, value
 
 
@@ -182,81 +187,3 @@ def _repeated(site: Site, var: Var, heads: int) -> Var:
     apart = site.mb.expand_dims(x=var, axes=[2])
     tiled = site.mb.tile(x=apart, reps=[1, 1, heads // count, 1, 1])
     return site.reshape(tiled, [batch, heads, length, size])
-
-
-def _whole_mask(site: Site, query: Var, key: Var) -> Var | None:
-    """Return the mask, and what a causal one leaves of it."""
-    mask = _full_length(site, site[_MASK], key) if site.has(_MASK) else None
-    if not site.int_("is_causal", 0):
-        return mask
-    causal = _causal(site, query, key)
-    if mask is None:
-        return causal
-    if site.kind(mask) == "bool":
-        return site.mb.logical_and(x=mask, y=causal)
-    zeros = site.mb.mul(x=site.mb.cast(x=causal, dtype=site.kind(mask)), y=site.like(0, mask))
-    bias = site.mb.select(cond=causal, a=zeros, b=site.like(-np.inf, mask))
-    return site.mb.add(x=mask, y=bias)
-
-
-def _full_length(site: Site, mask: Var, key: Var) -> Var:
-    """Return a mask of as many columns as there are keys; ONNX masks what it is too short for."""
-    mb, node, sizes = site.mb, site.node, site.program.sizes
-    own, length = site.shape_vector(mask)[-1], site.shape_vector(key)[2]
-    if isinstance(own, int) and isinstance(length, int):
-        same = own == length
-    else:
-        masked, keys = sizes.dims(ask.given(node, _MASK)), sizes.dims(ask.given(node, 1))
-        if site.has(_PAST_KEY):
-            keys = sizes.dims(node.outputs[1]) if len(node.outputs) > 1 else None
-        same = bool(masked and keys and masked[-1] == keys[-2])
-    if same:
-        return mask
-    positions = _positions(site, key)
-    last = np.int32(own - 1) if isinstance(own, int) else mb.sub(x=own, y=np.int32(1))
-    index = mb.minimum(x=positions, y=last)
-    held = site.cast(mask, "int32") if site.kind(mask) == "bool" else mask
-    columns = mb.gather(x=held, indices=index, axis=len(mask.shape) - 1)
-    inside = mb.less_equal(x=positions, y=last)
-    if site.kind(mask) == "bool":
-        return mb.logical_and(x=site.cast(columns, "bool"), y=inside)
-    return mb.select(cond=inside, a=columns, b=site.like(-np.inf, columns))
-
-
-def _causal(site: Site, query: Var, key: Var) -> Var:
-    """Return where a key is not after the query: former keys, and those up to its own position."""
-    mb = site.mb
-    own = _positions(site, query)
-    if site.has(_PAST_KEY):
-        own = mb.add(x=own, y=site.shape_vector(site[_PAST_KEY])[2])
-    return mb.greater_equal(
-        x=mb.expand_dims(x=own, axes=[1]), y=mb.expand_dims(x=_positions(site, key), axes=[0])
-    )
-
-
-def _positions(site: Site, var: Var) -> Var:
-    """Return 0, 1, ... for the positions of queries or keys."""
-    length = site.shape_vector(var)[2]
-    if isinstance(length, int):
-        return site.mb.const(val=np.arange(length, dtype=np.int32))
-    return site.mb.range_1d(start=np.int32(0), end=length, step=np.int32(1))
-
-
-def _attends_always(site: Site) -> bool:
-    """Return whether no row of the mask can be masked as a whole."""
-    if not site.has(_MASK):
-        return True
-    mask = site.constant(_MASK)
-    if mask is None or site.int_("is_causal", 0):
-        return False
-    return bool((mask if mask.dtype == np.bool_ else mask != -np.inf).any(axis=-1).all())
-
-
-def _nowhere(site: Site, mask: Var) -> Var:
-    """Return, for each row of a mask, whether it is masked as a whole."""
-    mb = site.mb
-    if site.kind(mask) == "bool":
-        seen = mb.reduce_max(x=mb.cast(x=mask, dtype="int32"), axes=[-1], keep_dims=True)
-        return mb.equal(x=seen, y=np.int32(0))
-    most = mb.reduce_max(x=mask, axes=[-1], keep_dims=True)
-    return mb.equal(x=most, y=site.like(-np.inf, most))
