@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -80,6 +81,9 @@ def derive_tolerances(
     golden: Golden,
     precision: Precision,
     open_reference: Callable[[ir.Model], Runner],
+    *,
+    exact: Samples | None = None,
+    runs: int | None = None,
 ) -> dict[str, Tolerance]:
     """Return the tolerance of every output.
 
@@ -88,21 +92,25 @@ def derive_tolerances(
         golden: The samples.
         precision: The precision that outputs are judged at.
         open_reference: Opens a model in ONNX Runtime, best without its own optimizations.
+        exact: What the model gives there for the samples, if that is known; else it is run.
+        runs: How often rounding is drawn at random; four times by default, and twice for a model
+            of over 2 GiB. Fewer runs, or fewer samples, find a floor that is no higher.
 
     Raises:
         BackendError: If the reference runtime cannot run the model itself.
     """
-    exact = _run(model, golden, open_reference, runs=1)[0]
+    if exact is None:
+        (exact,) = _run(model, golden, open_reference, runs=1)
     unstable = _unstable_outputs(model, golden, open_reference, exact)
-    floor = _floor(model, golden, precision, open_reference, exact, scale=1.0)
+    runs = runs or (_RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS)
+    floor_at = partial(_floor, model, golden, precision, open_reference, exact, runs=runs)
+    floor = floor_at(scale=1.0)
     names = dict.fromkeys(name for sample in golden.outputs for name in sample)
     discrete = [name for name in names if _is_discrete(golden, name)]
-    flips = (
-        _floor(model, golden, precision, open_reference, exact, scale=MARGIN) if discrete else floor
-    )
+    flips = floor_at(scale=MARGIN) if discrete else floor
     grid = None
     if any(is_activation_quantizer(node) for node in all_nodes(model)):
-        grid = _floor(model, golden, precision, open_reference, exact, scale=1.0, grid=True)
+        grid = floor_at(scale=1.0, grid=True)
     result: dict[str, Tolerance] = {}
     for name in names:
         if name in unstable:
@@ -187,17 +195,17 @@ def _floor(
     open_reference: Callable[[ir.Model], Runner],
     exact: Samples,
     *,
+    runs: int,
     scale: float,
     grid: bool = False,
 ) -> _Floor:
-    runs = _RUNS_OF_A_BIG_MODEL if weight_bytes(model) > _BIG else _RUNS
     sizes = named_sizes(model, golden.inputs)
     failure = ""
     for sources_only in (False, True):
         noisy = noisy_copy(
             model, precision, scale=scale, sources_only=sources_only, grid=grid, sizes=sizes
         )
-        what = "inputs and weights only" if sources_only else f"{runs} runs"
+        what = "inputs and weights only" if sources_only else f"{runs} run{'s' * (runs > 1)}"
         try:
             perturbed = _run(noisy, golden, open_reference, runs=runs)
         except IrconvError as error:

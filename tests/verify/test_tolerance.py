@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -122,6 +124,16 @@ def test_same_seed_same_tolerance(cnn, open_reference, make_golden):
     golden = make_golden(cnn, generate_samples(cnn, count=1))
     first = derive_tolerances(cnn, golden, "float32", open_reference)
     assert derive_tolerances(cnn, golden, "float32", open_reference) == first
+
+
+def test_fewer_runs_and_samples_allow_no_more(net, open_reference, make_golden):
+    golden = make_golden(net, generate_samples(net, count=3))
+    first = replace(golden, inputs=golden.inputs[:1], outputs=golden.outputs[:1])
+    full = derive_tolerances(net, golden, "float32", open_reference)
+    early = derive_tolerances(net, first, "float32", open_reference, exact=first.outputs, runs=1)
+    assert early.keys() == full.keys()
+    assert all(0 < early[name].value <= full[name].value for name in full)
+    assert all("1 run)" in tolerance.basis for tolerance in early.values())
 
 
 def test_noise_keeps_the_interface_and_the_weights(net, make_golden, open_reference):
