@@ -33,7 +33,7 @@ class Weight:
         tensor: Its data.
         axis: The axis that runs over output channels; None where there is none.
         node: The first node that reads it as a weight.
-        anchor: The node of the value's own graph that is, or holds, that node.
+        anchor: The node of the value's own graph that is, or holds, the first of all its readers.
     """
 
     value: ir.Value
@@ -84,7 +84,11 @@ def find_weights(
     """
     found: dict[ir.Value, Weight] = {}
     refused: dict[ir.Value, Refusal] = {}
+    anchors: dict[ir.Value, ir.Node] = {}
     for node, holders in _walk(model.graph, {}):
+        for operand in node.inputs:
+            if operand is not None and isinstance(operand.graph, ir.Graph):
+                anchors.setdefault(operand, holders[operand.graph])
         place = _weight_input(node, embeddings)
         if place is None:
             continue
@@ -92,10 +96,9 @@ def find_weights(
         reason = _why_not(node, value, min_elements, skip)
         if reason is None:
             if value not in found:
-                tensor, graph = constant_tensor(value), value.graph
+                tensor = constant_tensor(value)
                 assert tensor is not None
-                assert isinstance(graph, ir.Graph)
-                found[value] = Weight(value, tensor, axis, node, holders[graph])
+                found[value] = Weight(value, tensor, axis, node, anchors[value])
         elif value not in refused:
             refused[value] = Refusal(node.name or "", node.op_type, reason)
     weights = [weight for value, weight in found.items() if value not in refused]
@@ -129,7 +132,7 @@ def _weight_input(node: ir.Node, embeddings: bool) -> tuple[ir.Value, int | None
         return second, axis
     if node.op_type == "MatMul":
         for value, back in ((second, 1), (node.inputs[0], 2)):
-            if value is not None and is_constant(value):
+            if value is not None and (is_constant(value) or _is_dequantized(value)):
                 rank = _rank(value)
                 return value, rank - back if rank >= 2 else None
         return None if second is None else (second, None)
@@ -138,6 +141,16 @@ def _weight_input(node: ir.Node, embeddings: bool) -> tuple[ir.Value, int | None
         if table is not None and is_constant(table) and _rank(table) == 2:
             return (table, 0) if node.attributes.get_int("axis", 0) == 0 else None
     return None
+
+
+def _is_dequantized(value: ir.Value) -> bool:
+    """Say whether a value is a weight that is stored quantized."""
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and is_constant(producer.inputs[0])
+    )
 
 
 def _rank(value: ir.Value) -> int:

@@ -12,22 +12,30 @@ from irconv.passes.catalog import PASSES
 from irconv.spec import parse_spec
 
 __all__ = [
-    "EXCLUDED",
+    "APART",
     "VARIANTS",
     "cases",
     "is_exact",
     "linear_extension",
+    "lossy_cases",
     "pass_orders",
     "variants",
 ]
 
-EXCLUDED: Mapping[str, str] = {
-    "simplify": "it hands the model to another project's tool",
+LOSSY = (
+    "narrow-float64",
+    "prune-magnitude{sparsity=0.5,min-elements=1}",
+    "quantize-weights{min-elements=1}",
+    "quantize-weights{min-elements=1,symmetric=false,per-channel=false}",
+)
+"""Spec texts of the passes that are meant to change outputs."""
+APART: Mapping[str, str] = {
+    "simplify": "it starts another project's tool, which takes seconds",
     "prune-magnitude": "it sets weights to zero, and is meant to change outputs",
     "quantize-weights": "it rounds weights to a few bits, and is meant to change outputs",
     "narrow-float64": "it computes in float32, and is meant to change float64 outputs",
 }
-"""Passes that are held to everything but equal outputs, or left out, and why."""
+"""Passes that only tests of their own draw, and why."""
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "convert-opset": tuple(f"convert-opset{{to={n},below={n}}}" for n in (18, 20, 21, 23)),
@@ -59,8 +67,8 @@ _BY_NAME = {cls.name: cls for cls in PASSES}
 
 
 def variants() -> list[Pass]:
-    """Return every pass in each of its variants, what is excluded left out."""
-    names = [cls.name for cls in PASSES if cls.name not in EXCLUDED]
+    """Return every pass in each of its variants, what is drawn apart left out."""
+    names = [cls.name for cls in PASSES if cls.name not in APART]
     return [_build(text) for name in names for text in VARIANTS.get(name, (name,))]
 
 
@@ -110,3 +118,16 @@ def cases(draw: st.DrawFn, exact: bool = False) -> tuple[RandomModel, list[Pass]
     """Return a strategy of a random model and passes for it, as :func:`pass_orders` draws them."""
     random = draw(random_models())
     return random, draw(pass_orders(random.favoured, exact))
+
+
+@st.composite
+def lossy_cases(draw: st.DrawFn) -> tuple[RandomModel, list[Pass]]:
+    """Return a strategy of a random model and a lossy pass for it, among other passes."""
+    random = draw(random_models())
+    others = draw(st.lists(st.sampled_from(variants()), max_size=6, unique_by=_name))
+    drawn = draw(st.permutations([_build(draw(st.sampled_from(LOSSY))), *others]))
+    return random, linear_extension(drawn)
+
+
+def _name(pass_: Pass) -> str:
+    return pass_.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from orders import is_exact
 from strategy import RandomModel
 
+from irconv.backends.base import Precision
 from irconv.graph.serialize import save_model
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
@@ -22,12 +24,14 @@ from irconv.passes.manager import PassManager
 from irconv.runtime.base import Runner
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.verify.extract import extract
+from irconv.verify.golden import Golden
 from irconv.verify.metrics import compare_outputs
 from irconv.verify.movement import movement_limits
 from irconv.verify.noise import UNIT_ROUNDOFF
-from irconv.verify.tolerance import MARGIN
+from irconv.verify.tolerance import MARGIN, derive_tolerances
+from irconv.verify.verifier import judge
 
-__all__ = ["assert_kept", "is_usable", "outputs_of"]
+__all__ = ["assert_kept", "assert_sound", "is_usable", "outputs_of"]
 
 Outputs = dict[str, np.ndarray]
 _OTHER_SIZE = 2
@@ -69,6 +73,36 @@ def assert_kept(random: RandomModel, passes: Sequence[Pass]) -> list[str]:
     except AssertionError as error:
         raise AssertionError(f"{_first_wrong(random, passes)}: {error}") from error
     return [str(pass_) for pass_ in modified]
+
+
+def assert_sound(
+    random: RandomModel, passes: Sequence[Pass], *, precision: Precision | None
+) -> None:
+    """Run passes, lossy ones among them, and check what they promise but for equal outputs.
+
+    Args:
+        random: The model.
+        passes: The passes.
+        precision: What the outputs are held to; None if they may be anything.
+    """
+    model, modified = _run_each_twice(random.model(), passes)
+    if all(pass_.effect != "lossy" for pass_ in modified):
+        return
+    after = ir.to_proto(model)
+    onnx.checker.check_model(after, full_check=True)
+    _compare_declarations(random.proto, after)
+    was = outputs_of(random.proto, random.feeds)
+    now = _outputs_after(model, after, random.feeds)
+    assert _signature(now) == _signature(was)
+    if precision is not None:
+        golden = Golden([random.feeds], [was], "data", None, {})
+        limits = derive_tolerances(random.model(), golden, precision, _open_reference)
+        verification = judge(golden, [now], limits, level="graph", reference={})
+        assert verification.verdict != "fail", verification.reason
+
+
+def _signature(outputs: Outputs) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    return {name: (array.dtype, array.shape) for name, array in outputs.items()}
 
 
 def _run_each_twice(model: ir.Model, passes: Sequence[Pass]) -> tuple[ir.Model, list[Pass]]:
@@ -197,6 +231,14 @@ def _cancelling(before: onnx.ModelProto, feeds: Outputs, name: str) -> float:
     return MARGIN * UNIT_ROUNDOFF["float32"] * largest
 
 
+def _open_reference(model: ir.Model) -> Runner:
+    """Open a model in ONNX Runtime, which has read all of it when this returns."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        save_model(model, path)
+        return OnnxRuntimeRunner(path, optimize=False, threads=1)
+
+
 def _is_float(array: object) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
@@ -216,23 +258,13 @@ def _compare_numbers(
     }
     if not moved:
         return
-    with tempfile.TemporaryDirectory() as folder:
-
-        def open_reference(part: ir.Model) -> Runner:
-            path = Path(folder, "part.onnx")
-            path.unlink(missing_ok=True)
-            save_model(part, path)
-            return OnnxRuntimeRunner(path, optimize=False, threads=1)
-
-        limits = movement_limits(ir.from_proto(before), moved, [was], [feeds], open_reference)
-        if any(metrics.max_abs > limits.get(name, 0.0) for name, metrics in moved.items()):
-            other = movement_limits(model, moved, [now], [feeds], open_reference)
-            limits = {
-                name: max(
-                    limits.get(name, 0.0), other.get(name, 0.0), _cancelling(before, feeds, name)
-                )
-                for name in moved
-            }
+    limits = movement_limits(ir.from_proto(before), moved, [was], [feeds], _open_reference)
+    if any(metrics.max_abs > limits.get(name, 0.0) for name, metrics in moved.items()):
+        other = movement_limits(model, moved, [now], [feeds], _open_reference)
+        limits = {
+            name: max(limits.get(name, 0.0), other.get(name, 0.0), _cancelling(before, feeds, name))
+            for name in moved
+        }
     for name, metrics in moved.items():
         limit = limits.get(name, 0.0)
         assert not metrics.problem, f"output {name!r}: {metrics.problem}"

@@ -17,14 +17,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto
 from operators import RECIPES
-from orders import EXCLUDED, cases, is_exact, linear_extension, variants
-from proof import assert_kept, is_usable
+from orders import APART, cases, is_exact, linear_extension, lossy_cases, variants
+from proof import assert_kept, assert_sound, is_usable
 from strategy import OPSETS, RandomModel, first_input, random_models
 
 import irconv
+from irconv.errors import BackendError
 from irconv.passes.base import Pass
 from irconv.passes.catalog import PASSES
 from irconv.passes.order import order_passes
+from irconv.passes.simplify import Simplify
 
 BOUNDED = settings(
     max_examples=100,
@@ -60,10 +62,10 @@ def test_other_orders_are_all_reachable() -> None:
     assert order_passes(linear_extension(firsts)) == linear_extension(firsts)
 
 
-def test_every_pass_takes_part_or_is_excluded_for_a_reason() -> None:
+def test_every_pass_takes_part_or_has_a_test_of_its_own() -> None:
     drawn = {pass_.name for pass_ in variants()}
-    assert drawn | set(EXCLUDED) == {cls.name for cls in PASSES}
-    assert not drawn & set(EXCLUDED)
+    assert drawn | set(APART) == {cls.name for cls in PASSES}
+    assert not drawn & set(APART)
 
 
 @settings(BOUNDED, max_examples=15)
@@ -110,6 +112,29 @@ def test_each_pass_alone_keeps_outputs(random: RandomModel, data: st.DataObject)
     others = data.draw(st.lists(st.sampled_from(variants()), max_size=8, unique_by=str))
     for pass_ in (*liked, *others):
         assert_kept(random, [pass_])
+
+
+@pytest.mark.slow
+@BOUNDED
+@given(case=lossy_cases())
+def test_lossy_passes_in_every_order_leave_a_sound_model(
+    case: tuple[RandomModel, list[Pass]],
+) -> None:
+    random, passes = case
+    assume(is_usable(random))
+    narrows = any(pass_.name == "narrow-float64" for pass_ in passes)
+    assert_sound(random, passes, precision="float32" if narrows else None)
+
+
+@pytest.mark.slow
+@settings(BOUNDED, max_examples=10)
+@given(random=random_models())
+def test_simplify_keeps_outputs(random: RandomModel) -> None:
+    assume(is_usable(random))
+    try:
+        assert_kept(random, [Simplify()])
+    except BackendError as error:
+        assert "onnxsim failed" in error.what
 
 
 def _walk(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
