@@ -1,4 +1,4 @@
-"""The worker's side of ``simplify``: one call to onnxsim on a file that irconv wrote."""
+"""The worker's side of ``simplify``: onnxsim on a file that irconv wrote."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import cast
 import onnx
 
 __all__ = ["SimplifyService"]
+
+_MOST_RUNS = 8
 
 
 class SimplifyService:
@@ -24,6 +26,8 @@ class SimplifyService:
         onnxsim imports torch where it is installed, for features that are not used here;
         seconds and 300 MB are saved by hiding it in this process.
 
+        It is run until it changes nothing, for shapes that it infers let it fold more.
+
         Args:
             source: Path of an ONNX file.
             destination: Path to write the result to.
@@ -33,11 +37,16 @@ class SimplifyService:
         import onnxsim
 
         model = onnx.ModelProto.FromString(Path(source).read_bytes())
-        simplified, _ = onnxsim.simplify(
-            model,
-            include_subgraph=True,
-            import_custom_schemas=False,
-            certify=False,
-            tensor_size_threshold=f"{max(1, max_constant_bytes // 1024)}KB",
-        )
-        Path(destination).write_bytes(simplified.SerializeToString())
+        threshold = f"{max(1, max_constant_bytes // 1024)}KB"
+        for _ in range(_MOST_RUNS):
+            before = model
+            model, _ = onnxsim.simplify(
+                model,
+                include_subgraph=True,
+                import_custom_schemas=False,
+                certify=False,
+                tensor_size_threshold=threshold,
+            )
+            if model == before:
+                break
+        Path(destination).write_bytes(model.SerializeToString())

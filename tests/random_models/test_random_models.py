@@ -13,7 +13,7 @@ from assembly import Assembly, Draft
 from bodies import BODIES
 from execution import bodies_of
 from grafts import GRAFTS, graft
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto
 from operators import RECIPES
@@ -127,14 +127,15 @@ def test_lossy_passes_in_every_order_leave_a_sound_model(
 
 
 @pytest.mark.slow
-@settings(BOUNDED, max_examples=10)
+@settings(BOUNDED, max_examples=10, phases=[Phase.generate])
 @given(random=random_models())
 def test_simplify_keeps_outputs(random: RandomModel) -> None:
     assume(is_usable(random))
     try:
         assert_kept(random, [Simplify()])
     except BackendError as error:
-        assert "onnxsim failed" in error.what
+        if "onnxsim failed" not in error.what:
+            raise
 
 
 def _walk(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
