@@ -15,7 +15,7 @@ from assembly import SYMBOL_SIZE, Draft, Skip
 from execution import bodies_of
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-__all__ = ["GRAFTS", "graft", "read_graft"]
+__all__ = ["GRAFTS", "fits", "graft", "is_rewritten", "read_graft"]
 
 _FOLDER = Path(__file__).parents[2] / "golden" / "passes"
 _DEPARTING = {
@@ -29,14 +29,35 @@ GRAFTS: tuple[str, ...] = tuple(
     and path.parent.name != "decompose-signal"
 )
 """``pass/case`` of the golden cases; those of spectra leave noise where their terms cancel."""
+_CLOSED_SHARE = 0.75
+"""How often nothing else reads what is between the operands and the results of a case."""
+
+
+def is_rewritten(name: str) -> bool:
+    """Say whether the pass of a golden case changes it."""
+    return "// expect: modified\n" in _text(name)
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.onnxtxt").read_text(encoding="utf-8")
 
 
 @functools.cache
 def read_graft(name: str) -> onnx.ModelProto:
     """Return the model of a golden case from before the pass."""
-    text = (_FOLDER / f"{name}.onnxtxt").read_text().split("// output\n")[0]
+    text = _text(name).split("// output\n")[0]
     lines = [line for line in text.splitlines() if not line.startswith("//")]
     return onnx.parser.parse_model("\n".join(lines))
+
+
+def fits(name: str, opset: int) -> bool:
+    """Say whether every operator of a golden case means at an opset what it means at its own."""
+    model = read_graft(name)
+    own = next(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1
+    )
+    nodes = [model.graph.node, *(function.node for function in model.functions)]
+    return all(_means_the_same(node, own, opset) for part in nodes for node in _walk(part))
 
 
 def graft(name: str, draft: Draft) -> None:
@@ -45,10 +66,10 @@ def graft(name: str, draft: Draft) -> None:
     Raises:
         Skip: If the case does not fit the model's opset, or has inputs that are no tensors.
     """
+    if not fits(name, draft.opset):
+        raise Skip
     model = onnx.ModelProto()
     model.CopyFrom(read_graft(name))
-    if not _fits(model, draft.opset):
-        raise Skip
     graph = model.graph
     prefix = draft.assembly.fresh("g")
     names = _Names(f"{prefix}_", {(f.domain, f.name) for f in model.functions})
@@ -71,6 +92,10 @@ def graft(name: str, draft: Draft) -> None:
             entry.version = draft.opset if entry.domain in ("", "ai.onnx") else entry.version
         draft.functions.append(function)
     draft.nodes += graph.node
+    if draft.chance(_CLOSED_SHARE):
+        results = {value.name for value in graph.output}
+        made = {name for node in graph.node for name in node.output}
+        draft.hidden |= made - results
 
 
 def _operand(draft: Draft, value: onnx.ValueInfoProto) -> str:
@@ -83,14 +108,6 @@ def _operand(draft: Draft, value: onnx.ValueInfoProto) -> str:
     dims = tensor.shape.dim
     shape = [dim.dim_value if dim.HasField("dim_value") else SYMBOL_SIZE for dim in dims]
     return draft.operand(np.dtype(dtype), shape)
-
-
-def _fits(model: onnx.ModelProto, opset: int) -> bool:
-    own = next(
-        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1
-    )
-    nodes = [model.graph.node, *(function.node for function in model.functions)]
-    return all(_means_the_same(node, own, opset) for part in nodes for node in _walk(part))
 
 
 def _walk(nodes: Iterable[NodeProto]) -> Iterable[NodeProto]:

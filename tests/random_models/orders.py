@@ -45,6 +45,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     ),
     "fold-constants": ("fold-constants", "fold-constants{rounding=true}"),
     "eliminate-no-op": ("eliminate-no-op", "eliminate-no-op{signed_zeros=false}"),
+    "split-pointwise-conv": ("split-pointwise-conv", "split-pointwise-conv{least-spared=0.25}"),
     "unroll-loops": ("unroll-loops", "unroll-loops{most=1}"),
     "emulate-dtypes": (
         "emulate-dtypes",

@@ -225,7 +225,9 @@ def _cancelling(before: onnx.ModelProto, feeds: Outputs, name: str) -> float:
     part.graph.output.extend(onnx.ValueInfoProto(name=item) for item in inner)
     given = {value.name for value in part.graph.input}
     arrays = outputs_of(part, {key: value for key, value in feeds.items() if key in given})
-    floats = [array for array in (*arrays.values(), *feeds.values()) if _is_float(array)]
+    fixed = [onnx.numpy_helper.to_array(tensor) for tensor in part.graph.initializer]
+    terms = (*arrays.values(), *feeds.values(), *fixed)
+    floats = [array for array in terms if _is_float(array)]
     sizes = np.abs(np.concatenate([array.astype(np.float64).ravel() for array in floats]))
     largest = float(sizes[sizes <= LARGEST].max(initial=0.0))  # beyond are masks
     return MARGIN * UNIT_ROUNDOFF["float32"] * largest

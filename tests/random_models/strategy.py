@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,15 +13,27 @@ import onnx_ir as ir
 from assembly import Assembly, Draft
 from bodies import BODIES
 from execution import free_names, make_model, value_info
-from grafts import GRAFTS, graft
+from grafts import GRAFTS, fits, graft, is_rewritten
 from hypothesis import strategies as st
 from operators import RECIPES
 
-__all__ = ["OPSETS", "RandomModel", "Step", "assemble", "first_input", "random_models"]
+__all__ = [
+    "OPSETS",
+    "RandomModel",
+    "Step",
+    "assemble",
+    "first_input",
+    "models_for",
+    "random_models",
+]
 
 OPSETS = (21, 20, 23, 18, 24, 17)
 _SEEDS = 1 << 16
 _MOST_OUTPUTS = 6
+_GRAFTS_OF = {
+    pass_name: tuple(names)
+    for pass_name, names in itertools.groupby(GRAFTS, lambda name: name.split("/")[0])
+}
 
 Step = tuple[str, str, int]
 """A family (``operator``, ``graft`` or ``body``), a name in it, and a seed."""
@@ -66,9 +80,22 @@ def random_models(draw: st.DrawFn, least: int = 3, most: int = 16) -> RandomMode
         least: The fewest steps; a step that does not fit is left out.
         most: The most steps.
     """
-    opset = draw(st.sampled_from(OPSETS))
-    steps = draw(st.lists(_steps(), min_size=least, max_size=most))
+    opset, leading = draw(_leading_grafts())
+    steps = draw(st.lists(_steps(), min_size=least - 1, max_size=most - 1))
+    steps.insert(draw(st.integers(0, len(steps))), leading)
     return assemble(opset, steps, draw(st.integers(0, _SEEDS - 1)), draw(st.booleans()))
+
+
+@st.composite
+def _leading_grafts(draw: st.DrawFn) -> tuple[int, Step]:
+    """Return a strategy of an opset and a graft that fits it: of every pass equally often."""
+    name = draw(st.sampled_from(tuple(_GRAFTS_OF)).flatmap(_graft_of))
+    opset = draw(st.sampled_from([opset for opset in OPSETS if fits(name, opset)] or OPSETS))
+    return opset, ("graft", name, draw(st.integers(0, _SEEDS - 1)))
+
+
+def _graft_of(pass_name: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(_GRAFTS_OF[pass_name])
 
 
 def assemble(opset: int, steps: list[Step], seed: int, annotated: bool) -> RandomModel:
@@ -89,6 +116,33 @@ def assemble(opset: int, steps: list[Step], seed: int, annotated: bool) -> Rando
             assembly.attempt((BODIES if family == "body" else RECIPES)[name], number)
     favoured = dict.fromkeys(name.split("/")[0] for family, name, _ in steps if family == "graft")
     return _finish(assembly, np.random.default_rng(seed), annotated, tuple(favoured))
+
+
+def models_for(pass_name: str, count: int) -> Iterator[RandomModel]:
+    """Yield random models around the golden cases that a pass rewrites, the same ones each time.
+
+    Args:
+        pass_name: The pass.
+        count: How many.
+    """
+    pairs = [
+        (name, opset)
+        for name in _GRAFTS_OF.get(pass_name, ())
+        for opset in OPSETS
+        if is_rewritten(name) and fits(name, opset)
+    ]
+    if not pairs:
+        return
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        name, opset = pairs[number % len(pairs)]
+        steps = [("operator", str(rng.choice(list(RECIPES))), _seed(rng)) for _ in range(6)]
+        steps.insert(3, ("graft", name, _seed(rng)))
+        yield assemble(opset, steps, _seed(rng), bool(rng.integers(2)))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(_SEEDS))
 
 
 def first_input(draft: Draft) -> None:
@@ -113,7 +167,7 @@ def _finish(
     leaves = [name for name in pool if name not in inner]
     others = [name for name in pool if name in inner]
     outputs = [str(leaves[i]) for i in sorted(rng.permutation(len(leaves))[:_MOST_OUTPUTS])]
-    count = int(rng.integers(0, 3)) if outputs else 1
+    count = int(rng.choice((0, 0, 1, 2))) if outputs else 1
     outputs += [str(others[i]) for i in sorted(rng.permutation(len(others))[:count])]
     rng.shuffle(outputs)
     # what nothing reads stays in the model, for dead code is part of it

@@ -19,7 +19,7 @@ from onnx import NodeProto
 from operators import RECIPES
 from orders import APART, cases, is_exact, linear_extension, lossy_cases, variants
 from proof import assert_kept, assert_sound, is_usable
-from strategy import OPSETS, RandomModel, first_input, random_models
+from strategy import OPSETS, RandomModel, first_input, models_for, random_models
 
 import irconv
 from irconv.errors import BackendError
@@ -51,6 +51,12 @@ NOT_DRAWN = {
 }  # fmt: skip
 """Standard operators that no random model holds, and why."""
 LEAST_OPERATORS = 180
+SELDOM = {
+    "bind-shapes": "it binds names of sizes that an option gives",
+    "decompose-signal": "its golden cases are not grafted: spectra are noise where terms cancel",
+    "fit-onnxruntime": "it acts on what ONNX Runtime cannot run, so nothing can be compared",
+}
+"""Passes that need not act on a model that is made for them, and why."""
 
 
 def test_other_orders_are_all_reachable() -> None:
@@ -136,6 +142,22 @@ def test_simplify_keeps_outputs(random: RandomModel) -> None:
     except BackendError as error:
         if "onnxsim failed" not in error.what:
             raise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({pass_.name for pass_ in variants()} - set(SELDOM)))
+def test_each_pass_acts_and_keeps_outputs(name: str) -> None:
+    acted: list[str] = []
+    for random in filter(is_usable, models_for(name, count=24)):
+        for pass_ in variants():
+            if pass_.name == name:
+                acted += assert_kept(random, linear_extension([*_shapes(pass_), pass_]))
+    assert any(text.startswith(name) for text in acted)
+
+
+def _shapes(pass_: Pass) -> list[Pass]:
+    """Return what infers shapes, unless that is the pass."""
+    return [other for other in variants() if other.name == "infer-shapes" != pass_.name]
 
 
 def _walk(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:

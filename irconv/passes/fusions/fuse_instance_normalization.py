@@ -27,7 +27,8 @@ from irconv.passes.fusions.quotient import quotient_of, spread_at
 
 __all__ = ["FuseInstanceNormalization"]
 
-_DTYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE})
+_DTYPES = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16})
+"""What ONNX Runtime has kernels for: of float64 it runs the parts, and not the operator."""
 _LEAST_RANK = 4
 
 
