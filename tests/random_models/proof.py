@@ -18,6 +18,7 @@ from strategy import RandomModel
 
 from irconv.backends.base import Precision
 from irconv.graph.serialize import save_model
+from irconv.graph.walk import all_nodes
 from irconv.passes.base import Pass, PassContext
 from irconv.passes.fit_onnxruntime import FitOnnxruntime
 from irconv.passes.manager import PassManager
@@ -169,11 +170,24 @@ def _compare_outputs(
     for name, array in was.items():
         assert now[name].dtype == array.dtype, f"output {name!r}: another dtype"
         assert now[name].shape == array.shape, f"output {name!r}: another shape"
-    if all(is_exact(pass_) for pass_ in passes):
+    if all(is_exact(pass_) for pass_ in passes) and not _holds_halves(ir.from_proto(before)):
         for name, array in was.items():
             assert now[name].tobytes() == array.tobytes(), f"output {name!r}: a bit differs"
         return
     _compare_numbers(before, model, feeds, was, now)
+
+
+def _holds_halves(model: ir.Model) -> bool:
+    """Say whether a model holds float16, which ONNX Runtime computes in float32.
+
+    It rounds once after nodes that stand together, so what stands together shows in the bits.
+    """
+    nodes = list(all_nodes(model))
+    values = [value for node in nodes for value in (*node.inputs, *node.outputs)]
+    casts = {node.attributes.get_int("to", 0) for node in nodes if node.op_type == "Cast"}
+    return ir.DataType.FLOAT16 in casts or any(
+        value is not None and value.dtype == ir.DataType.FLOAT16 for value in values
+    )
 
 
 def _outputs_after(model: ir.Model, proto: onnx.ModelProto, feeds: Outputs) -> Outputs:
