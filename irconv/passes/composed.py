@@ -83,7 +83,10 @@ def _alone(
     prediction: Prediction,
     version: int,
 ) -> ir.Model:
-    """Return a model of nothing but this node, its inputs constant."""
+    """Return a model of nothing but this node, its inputs constant.
+
+    A graph gives its tensors the names of its values, so these are others over the same data.
+    """
     inputs = [
         None
         if tensor is None
@@ -91,7 +94,7 @@ def _alone(
             name=f"input_{index}",
             type=ir.TensorType(tensor.dtype),
             shape=ir.Shape(tensor.shape.numpy()),
-            const_value=tensor,
+            const_value=ir.Tensor(tensor.numpy(), dtype=tensor.dtype),
         )
         for index, tensor in enumerate(tensors)
     ]

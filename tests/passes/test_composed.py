@@ -70,3 +70,17 @@ def test_refusals(version: int, max_bytes: int, attributes: dict[str, Any], reas
 def test_first_resize_is_left_alone() -> None:
     with pytest.raises(EvaluationError, match="opset 10"):
         run([GRID, np.array([1, 1, 2, 2], np.float32)], 10)
+
+
+def test_tensors_keep_their_names() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        g () => (float[1, 4] y) <float[1, 2] line = {0, 2}, float[2] scales = {1, 2}> {
+            y = Resize <mode = "nearest"> (line, , scales)
+        }""")
+    before = model.SerializeToString()
+    node = ir.from_proto(model).graph[0]
+    tensors = [None if value is None else value.const_value for value in node.inputs]
+    prediction = predict(node, tensors, {"": 20})
+    evaluate_parts(node, prediction, tensors, {"": 20}, 1 << 20)
+    assert model.SerializeToString() == before

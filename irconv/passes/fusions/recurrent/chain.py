@@ -27,24 +27,33 @@ class Cells:
     """
 
     def __init__(self, model: ir.Model, find: Callable[[ir.Node], Cell | None]) -> None:
-        self._by_node: dict[ir.Node, Cell] = {}
-        self._by_state: dict[ir.Value, Cell] = {}
+        self._find = find
+        self._states: dict[ir.Node, ir.Value] = {}
+        self._nodes: dict[ir.Value, ir.Node] = {}
         self._continued: set[ir.Value] = set()
         for scope in scopes(model):
             for node in scope.nodes():
                 cell = None if node.domain != "" else find(node)
                 if cell is not None:
-                    self._by_node[node] = self._by_state[cell.state] = cell
+                    self._states[node] = cell.state
+                    self._nodes[cell.state] = node
                     self._continued.add(cell.previous)
 
     def ending_at(self, node: ir.Node) -> list[Cell]:
-        """Return the steps up to the one of ``node``, if none follows it."""
-        cell = self._by_node.get(node)
-        if cell is None or cell.state in self._continued:
+        """Return the steps up to the one of ``node``, if none follows it, as they are now.
+
+        Steps that were fused meanwhile gave their values to others.
+        """
+        if node not in self._states or self._states[node] in self._continued:
             return []
-        found = [cell]
-        while (cell := self._by_state.get(cell.previous)) is not None:
+        found: list[Cell] = []
+        step: ir.Node | None = node
+        while step is not None:
+            cell = self._find(step)
+            if cell is None:
+                break
             found.append(cell)
+            step = self._nodes.get(cell.previous)
         return found[::-1]
 
 
