@@ -113,6 +113,7 @@ class _Folder:
         self.main = place.scope.graph
         self.counts: Counter[str] = Counter()
         self.refusals: list[Refusal] = []
+        self._rebuilt: dict[ir.Value, Items] = {}
 
     def fold(self, graph: ir.Graph) -> None:
         """Fold one graph, without its bodies, in order."""
@@ -179,6 +180,7 @@ class _Folder:
         self.main.insert_before(node, new)
         self.place.editor.redirect(value, result)
         seen[ir.DataType.INT64, items] = result
+        self._rebuilt[result] = items
         self.counts["rebuilt"] += 1
 
     def _dims_of_input(self, node: ir.Node, items: Items) -> tuple[ir.Value, int, int] | None:
@@ -245,9 +247,10 @@ class _Folder:
 
     def _settle_target(self, node: ir.Node) -> None:
         """Give a Reshape a constant target."""
-        if len(node.inputs) < 2 or is_constant(node.inputs[1]):
+        old = node.inputs[1] if len(node.inputs) > 1 else None
+        if old is None or is_constant(old):
             return
-        target = self.sizes.items(node.inputs[1])
+        target = self._rebuilt.get(old) or self.sizes.items(old)
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
             return
@@ -258,7 +261,6 @@ class _Folder:
             return
         if not self.sites.permit(node):
             return
-        old = node.inputs[1]
         name = f"{node.outputs[0].name}_shape"
         node.replace_input_with(1, self.place.constant(node, name, found))
         node.attributes.pop("allowzero", None)

@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from assembly import LARGEST
 from execution import open_session
+from hypothesis import assume
 from onnx.reference import ReferenceEvaluator
 from orders import is_exact
 from strategy import RandomModel
@@ -154,6 +155,8 @@ def _compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> No
 def _resized(random: RandomModel) -> Outputs | None:
     """Return inputs in which the named dimensions have another size; None where none has a name."""
     feeds, named = dict(random.feeds), False
+    if any(node.op_type == "Compress" for node in all_nodes(random.model())):
+        return None  # ONNX Runtime takes conditions that are longer than the data
     for value in random.proto.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param and value.name in feeds:
@@ -204,6 +207,7 @@ def _outputs_after(model: ir.Model, proto: onnx.ModelProto, feeds: Outputs) -> O
         except LacksKernel:
             return _by_reference(proto, feeds)
     except Exception as error:
+        assume("Integer division by zero" not in str(error))  # in a body that never ran
         raise AssertionError(f"ONNX Runtime no longer runs the model: {error}") from error
 
 
