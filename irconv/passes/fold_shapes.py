@@ -113,7 +113,6 @@ class _Folder:
         self.main = place.scope.graph
         self.counts: Counter[str] = Counter()
         self.refusals: list[Refusal] = []
-        self._rebuilt: dict[ir.Value, Items] = {}
 
     def fold(self, graph: ir.Graph) -> None:
         """Fold one graph, without its bodies, in order."""
@@ -180,7 +179,7 @@ class _Folder:
         self.main.insert_before(node, new)
         self.place.editor.redirect(value, result)
         seen[ir.DataType.INT64, items] = result
-        self._rebuilt[result] = items
+        self.sizes.put_in_place(value, result)
         self.counts["rebuilt"] += 1
 
     def _dims_of_input(self, node: ir.Node, items: Items) -> tuple[ir.Value, int, int] | None:
@@ -250,7 +249,7 @@ class _Folder:
         old = node.inputs[1] if len(node.inputs) > 1 else None
         if old is None or is_constant(old):
             return
-        target = self._rebuilt.get(old) or self.sizes.items(old)
+        target = self.sizes.items(old)
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
             return

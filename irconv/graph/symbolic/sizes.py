@@ -75,6 +75,13 @@ class Sizes:
             )
         return self._dims[value]
 
+    def put_in_place(self, old: ir.Value, new: ir.Value) -> None:
+        """Say that a new value has the sizes of an old one, in whose place it is put."""
+        self._dims[new] = self.dims(old)
+        items = self.items(old)
+        if items is not None:
+            self._items[new] = items
+
     def items(self, value: ir.Value | None) -> Items | None:
         """Return what is known of the items of a small tensor of integers or bools."""
         self._follow()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from irconv.graph.symbolic.sizes import Sizes
 
 __all__ = ["Fused", "Item", "Made", "Output", "values_of"]
 
@@ -74,6 +77,7 @@ class Fused:
         spared: Further values where the region ends. What computes them stays if it is read.
         shapes: Shapes of inputs that ONNX's own inference does not find, and has to be told.
         sized: Whether the match knows the dims of the outputs, so that no number can add axes.
+        sizes: What knows the dims of the replaced values, and is to know those of the new ones.
         before: Where the node goes: all inputs are computed before, all outputs are read after.
             If not given, that is where the first output was computed.
     """
@@ -88,6 +92,7 @@ class Fused:
     spared: Sequence[ir.Value] = ()
     shapes: Mapping[ir.Value, ir.Shape] = field(default_factory=dict)
     sized: bool = False
+    sizes: Sizes | None = None
     before: ir.Node | None = None
 
     @property

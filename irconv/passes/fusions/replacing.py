@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -11,6 +12,9 @@ from irconv.graph.edit import Editor, detach
 from irconv.graph.unread import drop_unread
 from irconv.passes.fusions.fused import Fused, Item, Made, Output
 from irconv.passes.rewrite import Place
+
+if TYPE_CHECKING:
+    from irconv.graph.symbolic.sizes import Sizes
 
 __all__ = ["drop_dead", "replace_region"]
 
@@ -53,10 +57,10 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
         at.scope.graph.opset_imports.setdefault(found.domain, 1)
     for old, new in zip(found.outputs, made.outputs, strict=True):
         if old is not None:
-            _take_over(old, new, at.editor)
+            _take_over(old, new, at.editor, found.sizes)
     maker.outputs = made.outputs
     for old, item in found.derived.items():
-        _take_over(old, maker.made(item), at.editor)
+        _take_over(old, maker.made(item), at.editor, found.sizes)
     read = [value for node in nodes for value in node.inputs if value is not None]
     for node in nodes:
         detach(node)
@@ -118,8 +122,10 @@ class _Maker:
         return value
 
 
-def _take_over(old: ir.Value, new: ir.Value, editor: Editor) -> None:
-    """Let ``new`` take the readers, the name, the type and the shape of ``old``."""
+def _take_over(old: ir.Value, new: ir.Value, editor: Editor, sizes: Sizes | None) -> None:
+    """Let ``new`` take the readers, the name, the type, the shape and the sizes of ``old``."""
+    if sizes is not None:
+        sizes.put_in_place(old, new)
     new.type, new.shape = old.type, old.shape
     editor.replace(old, new)
 

@@ -75,7 +75,7 @@ def recurrent_operator(op_type: str, chain: Chain, scope: Scope, sizes: Sizes) -
     return Fused(
         op_type, inputs, [None] * _outputs(op_type), attributes,
         derived=_derived(chain, outline, positions, opset), opset=_OPSET, spared=spared,
-        sized=True, before=first,
+        sized=True, sizes=sizes, before=first,
     )  # fmt: skip
 
 
