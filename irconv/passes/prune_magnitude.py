@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
-from irconv.passes.base import Effect, Pass, PassContext, PassResult
+from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.sites import Sites
 from irconv.passes.weights import Weight, chunks, find_weights
 from irconv.runtime.base import Array
@@ -91,9 +91,10 @@ class PruneMagnitude(Pass):
             y = MatMul (x, w)
         }
 
-    Weights tied with theta go too, so the sparsity reached may be more than the one asked for;
-    the details say what it is. The pruned tensor is computed when it is read, so no second copy
-    of the weights is held.
+    A weight of which nothing would be left is not pruned; where the threshold is shared, the others
+    lose as much more. Weights tied with theta go too, so the sparsity reached may be more than the
+    one asked for; the details say what it is. The pruned tensor is computed when it is read, so no
+    second copy of the weights is held.
 
     Attributes:
         threshold: Theta, at least 0. Exactly one of this and ``sparsity`` is given.
@@ -155,12 +156,15 @@ class PruneMagnitude(Pass):
             else:
                 refusals.append(weight.refusal("it holds values that are not finite"))
         theta_of = self._thresholds(weights)
+        if theta_of is None:
+            refusals.append(Refusal("", "", "so much cannot be pruned with something left of each"))
+            return PassResult(False, _details({}), tuple(refusals))
         counts: dict[str, _Count] = {}
         for weight in weights:
             theta = theta_of(weight)
             count = _count(weight.tensor, theta)
             if count.small == count.size and self.sparsity is not None:
-                refusals.append(weight.refusal("all its magnitudes tie, so nothing would be left"))
+                refusals.append(weight.refusal("nothing would be left of it"))
                 continue
             if count.small > count.zero:
                 if not sites.permit(weight.node):
@@ -169,19 +173,39 @@ class PruneMagnitude(Pass):
             counts[weight.name] = count
         return PassResult(bool(sites.made), _details(counts), tuple(refusals), sites.made)
 
-    def _thresholds(self, weights: Sequence[Weight]) -> Callable[[Weight], float]:
+    def _thresholds(self, weights: Sequence[Weight]) -> Callable[[Weight], float] | None:
         if self.threshold is not None:
             fixed = self.threshold
             return lambda _: fixed
         if self.scope == "global" and weights:
-            shared = self._theta([weight.tensor for weight in weights])
-            return lambda _: shared
+            shared = self._shared_theta([weight.tensor for weight in weights])
+            return None if shared is None else lambda _: shared
         return lambda weight: self._theta([weight.tensor])
 
     def _theta(self, tensors: Sequence[ir.TensorProtocol]) -> float:
         assert self.sparsity is not None
         k = math.floor(self.sparsity * sum(tensor.size for tensor in tensors))
         return kth_smallest_magnitude(tensors, k) if k else 0.0
+
+    def _shared_theta(self, tensors: Sequence[ir.TensorProtocol]) -> float | None:
+        """Return the theta at which the sparsity is reached with no weight emptied.
+
+        What lies in weights that would be emptied is not pruned, so as much is taken from the
+        others. There is none where they do not hold that much.
+        """
+        assert self.sparsity is not None
+        total = sum(tensor.size for tensor in tensors)
+        wanted = k = math.floor(self.sparsity * total)
+        if not wanted:
+            return 0.0
+        while k <= total:
+            theta = kth_smallest_magnitude(tensors, k)
+            counts = [_count(tensor, theta) for tensor in tensors]
+            kept = sum(count.size - count.zero for count in counts if count.small == count.size)
+            if wanted + kept == k:
+                return theta
+            k = wanted + kept
+        return None
 
 
 def _is_finite(weight: Weight) -> bool:

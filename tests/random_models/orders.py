@@ -25,6 +25,7 @@ __all__ = [
 LOSSY = (
     "narrow-float64",
     "prune-magnitude{sparsity=0.5,min-elements=1}",
+    "prune-magnitude{sparsity=0.5,scope=global,min-elements=1}",
     "quantize-weights{min-elements=1}",
     "quantize-weights{min-elements=1,symmetric=false,per-channel=false}",
 )
