@@ -140,6 +140,7 @@ def _compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> No
         onnx.checker.check_model(after, full_check=True)
     except Exception as error:
         raise AssertionError(f"the checker refuses the model: {error}") from error
+    _assert_no_lost_reader(model)
     _compare_declarations(random.proto, after)
     _compare_outputs(random.proto, model, random.feeds, passes)
     resized = _resized(random)
@@ -150,6 +151,15 @@ def _compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> No
     except Exception:
         return  # the model holds sizes that fit the first inputs alone
     _compare_outputs(random.proto, model, resized, passes)
+
+
+def _assert_no_lost_reader(model: ir.Model) -> None:
+    """Assert that nodes which a pass took out of the model no longer read its values."""
+    nodes = set(all_nodes(model))
+    for node in nodes:
+        for value in node.outputs:
+            lost = [user for user, _ in value.uses() if user not in nodes]
+            assert not lost, f"{value.name!r} is still read by {lost[0].op_type} {lost[0].name!r}"
 
 
 def _resized(random: RandomModel) -> Outputs | None:

@@ -143,4 +143,5 @@ class Site(Block):
         for item in reversed(self.nodes):
             read = any(value.uses() or value.is_graph_output() for value in item.outputs)
             if item.graph is not None and not read:
+                detach(item)
                 item.graph.remove(item, safe=True)
