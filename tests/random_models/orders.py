@@ -20,6 +20,7 @@ __all__ = [
     "lossy_cases",
     "pass_orders",
     "variants",
+    "weight_passes",
 ]
 
 LOSSY = (
@@ -129,6 +130,11 @@ def lossy_cases(draw: st.DrawFn) -> tuple[RandomModel, list[Pass]]:
     others = draw(st.lists(st.sampled_from(variants()), max_size=6, unique_by=_name))
     drawn = draw(st.permutations([_build(draw(st.sampled_from(LOSSY))), *others]))
     return random, linear_extension(drawn)
+
+
+def weight_passes() -> list[Pass]:
+    """Return the passes that change weights, in each of their variants."""
+    return [_build(text) for text in LOSSY if "min-elements" in text]
 
 
 def _name(pass_: Pass) -> str:

@@ -33,7 +33,14 @@ from irconv.verify.noise import UNIT_ROUNDOFF
 from irconv.verify.tolerance import MARGIN, derive_tolerances
 from irconv.verify.verifier import judge
 
-__all__ = ["assert_kept", "assert_sound", "is_usable", "outputs_of"]
+__all__ = [
+    "assert_kept",
+    "assert_sound",
+    "compare",
+    "is_usable",
+    "outputs_of",
+    "run_each_twice",
+]
 
 Outputs = dict[str, np.ndarray]
 _OTHER_SIZE = 2
@@ -67,11 +74,11 @@ def assert_kept(random: RandomModel, passes: Sequence[Pass]) -> list[str]:
         AssertionError: Saying which promise does not hold; where outputs differ, the passes are
             run again one by one to name the first that moved them.
     """
-    model, modified = _run_each_twice(random.model(), passes)
+    model, modified = run_each_twice(random.model(), passes)
     if not modified:
         return []
     try:
-        _compare(random, model, modified)
+        compare(random, model, modified)
     except AssertionError as error:
         raise AssertionError(f"{_first_wrong(random, passes)}: {error}") from error
     return [str(pass_) for pass_ in modified]
@@ -87,7 +94,7 @@ def assert_sound(
         passes: The passes.
         precision: What the outputs are held to; None if they may be anything.
     """
-    model, modified = _run_each_twice(random.model(), passes)
+    model, modified = run_each_twice(random.model(), passes)
     if all(pass_.effect != "lossy" for pass_ in modified):
         return
     after = ir.to_proto(model)
@@ -107,7 +114,7 @@ def _signature(outputs: Outputs) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
     return {name: (array.dtype, array.shape) for name, array in outputs.items()}
 
 
-def _run_each_twice(model: ir.Model, passes: Sequence[Pass]) -> tuple[ir.Model, list[Pass]]:
+def run_each_twice(model: ir.Model, passes: Sequence[Pass]) -> tuple[ir.Model, list[Pass]]:
     """Run passes, each a second time right after itself; return those that changed something."""
     pipeline = [pass_ for pass_ in passes for _ in range(2)]
     manager = PassManager(pipeline, strict=True)
@@ -125,16 +132,17 @@ def _first_wrong(random: RandomModel, passes: Sequence[Pass]) -> str:
     model = random.model()
     for pass_ in passes:
         before = ir.to_proto(model)
-        model, acted = _run_each_twice(model, [pass_])
+        model, acted = run_each_twice(model, [pass_])
         if acted:
             try:
-                _compare(RandomModel(before, random.feeds), model, [pass_])
+                compare(RandomModel(before, random.feeds), model, [pass_])
             except AssertionError as error:
                 return f"{pass_} ({error}) on\n{onnx.printer.to_text(before)}\n"
     return "all passes together, none of them alone"
 
 
-def _compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> None:
+def compare(random: RandomModel, model: ir.Model, passes: Sequence[Pass]) -> None:
+    """Assert that what passes made of a model is sound, and gives what the model gives."""
     after = ir.to_proto(model)
     try:
         onnx.checker.check_model(after, full_check=True)

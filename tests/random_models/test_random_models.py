@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto
 from operators import RECIPES
-from orders import APART, cases, is_exact, linear_extension, lossy_cases, variants
+from orders import APART, cases, is_exact, linear_extension, lossy_cases, variants, weight_passes
 from proof import assert_kept, assert_sound, is_usable
 from strategy import OPSETS, RandomModel, first_input, models_for, random_models
+from weights import assert_only_weights_change
 
 import irconv
 from irconv.errors import BackendError
@@ -130,6 +131,13 @@ def test_lossy_passes_in_every_order_leave_a_sound_model(
     assume(is_usable(random))
     narrows = any(pass_.name == "narrow-float64" for pass_ in passes)
     assert_sound(random, passes, precision="float32" if narrows else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pass_", weight_passes(), ids=str)
+def test_passes_that_change_weights_change_nothing_else(pass_: Pass) -> None:
+    models = filter(is_usable, models_for(pass_.name, count=60))
+    assert sum(assert_only_weights_change(random, pass_) for random in models) > 10
 
 
 @pytest.mark.slow
