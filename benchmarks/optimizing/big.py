@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def measure_big(
     """Return by tool its processor and wall seconds, peak memory and peak heap.
 
     The heap (``RssAnon``) is what no file backs; it is sampled, in all rounds but the first, which
-    gives the times with nothing watching.
+    gives the times with nothing watching. What was written before is on the disk when a run starts.
     """
     subprocess.run([sys.executable, __file__, str(folder)], check=True)
     source = folder / "model.onnx"
@@ -40,6 +41,7 @@ def measure_big(
             result = tool.result(folder, source)
             result.parent.mkdir(parents=True)
             command = tool.command(source, result, "chain", peers)
+            os.sync()
             usage = process.run(command, seconds, watch_heap=turn == rounds)
             if turn < rounds:
                 runs[tool.name].add(usage)

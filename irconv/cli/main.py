@@ -37,7 +37,7 @@ COMMANDS: dict[str, str] = {
 """Every command with its line of help; command ``x`` is ``irconv.cli.x:command``."""
 
 _INTERRUPTED = 130
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_COLLECTOR_THRESHOLDS = (100_000, 50, 1_000)
 
 
 class _LazyGroup(click.Group):
@@ -109,9 +109,10 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """Entry point of the ``irconv`` script.
 
-    Imports and graphs make many objects and little garbage, so the collector runs rarely.
+    Imports and graphs make many objects and little garbage, so the collector runs rarely, and
+    hardly ever over all objects, which takes longer the more nodes a graph has.
     """
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     defer_imports()
     sys.exit(run(sys.argv[1:]))
 
