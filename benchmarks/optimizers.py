@@ -64,7 +64,8 @@ def main() -> int:
             results["scale"] = measure_scale(tools, shape, Path(folder), **limits)
     if options.big:
         with tempfile.TemporaryDirectory(prefix="optimizers-", dir=options.folder) as folder:
-            results["big"] = measure_big(tools, Path(folder), **limits)
+            run_nothing = [tool for tool in tools if not tool.proved]  # its outputs overflow
+            results["big"] = measure_big(run_nothing, Path(folder), **limits)
     if options.json:
         store(results, options.json)
     if options.write:
