@@ -16,7 +16,8 @@ generated offline on first use (``benchmarks/graphs``) and kept in ``.cache/grap
 * ``--big``: a model of 2.8 GB with external data: memory and time.
 
 With ``--write`` the figures go into ``docs/reference/optimizers.json`` and
-``docs/reference/optimizers.md``; what did not run keeps its own.
+``docs/reference/optimizers.md``; what did not run keeps its own. ``--published`` prints the means
+that are there over the graphs of ``--graph``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from graphs.generate import generate
 from optimizing.big import measure_big
 from optimizing.measure import latencies, measure_graph
 from optimizing.scale import measure_scale
-from optimizing.tables import faults, line, store, text, write_documents
+from optimizing.tables import faults, line, published, store, text, write_documents
 from optimizing.tools import PEERS, PINNED, TOOLS, Tool
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "graphs"
@@ -51,6 +52,10 @@ def main() -> int:
     graphs = [graph for graph in GRAPHS if re.search(options.graph, graph.name)]
     tools = [tool for tool in TOOLS if re.search(options.tool, tool.name)]
     results: dict[str, Any] = {"graphs": {}, "scale": {}, "big": {}}
+    if options.published:
+        results["graphs"] = {graph.name: published()[graph.name] for graph in graphs}
+        print(text(results))
+        return 0
     for graph in graphs if options.rounds else ():
         results["graphs"][graph.name] = record = _measure(graph, tools, options)
         for tool in tools:
@@ -89,6 +94,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the graphs are kept")
     parser.add_argument("--keep", type=Path, help="folder in which the results are kept")
     parser.add_argument("--peers", type=Path, default=PEERS, help="environment of the peers")
+    parser.add_argument("--published", action="store_true", help="print what is published; no run")
     parser.add_argument("--setup-peers", action="store_true", help="make that environment")
     parser.add_argument("--json", type=Path, help="file that takes the figures, or more of them")
     parser.add_argument("--write", action="store_true", help="bring the documents up to date")

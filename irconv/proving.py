@@ -160,7 +160,7 @@ class SourceProof:
         return verification
 
     def _tolerances(self) -> Iterator[Mapping[str, Tolerance]]:
-        """Yield tolerances, each found at more expense than the one before, and no tighter."""
+        """Yield tolerances, each found at more expense than the one before, and seldom tighter."""
         precision = model_precision(self._source)
         yield least_tolerances(self._golden, precision)
         first = replace(

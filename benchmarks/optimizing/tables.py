@@ -12,7 +12,7 @@ from typing import Any
 
 from optimizing.tools import PINNED, TOOLS
 
-__all__ = ["faults", "line", "store", "text", "write_documents"]
+__all__ = ["faults", "line", "published", "store", "text", "write_documents"]
 
 _DOCUMENTS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _NOISES, _LEAST = 10, 1e-5
@@ -39,6 +39,13 @@ def store(results: Record, path: Path) -> dict[str, Any]:
     stored["big"] |= results["big"]
     path.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
     return stored
+
+
+def published() -> dict[str, Any]:
+    """Return the records that are published, by graph."""
+    stored = json.loads((_DOCUMENTS / "optimizers.json").read_text())
+    graphs: dict[str, Any] = stored["graphs"]
+    return graphs
 
 
 def _kept(before: Record, now: Record) -> dict[str, Any]:
@@ -224,7 +231,9 @@ _HEAD = """# Optimizers side by side
 <!-- Written by benchmarks/optimizers.py --write. Do not edit. -->
 
 `irconv optimize` and other optimizers of ONNX models on the same graphs, by
-`python benchmarks/optimizers.py`: every run a process of its own, in rounds that take turns.
+`python benchmarks/optimizers.py`: every run a process of its own, in rounds that take turns. What
+the last call did not run keeps the figures of an earlier one; the scale and the big model of irconv
+and of `onnx-ir` were run again after those of the others.
 Python {python}; {versions}.
 
 The first table has geometric means over the graphs: nodes left over nodes of the source

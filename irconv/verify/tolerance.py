@@ -94,7 +94,8 @@ def derive_tolerances(
         open_reference: Opens a model in ONNX Runtime, best without its own optimizations.
         exact: What the model gives there for the samples, if that is known; else it is run.
         runs: How often rounding is drawn at random; four times by default, and twice for a model
-            of over 2 GiB. Fewer runs, or fewer samples, find a floor that is no higher.
+            of over 2 GiB. Fewer runs, or fewer samples, see less of the noise; they may see more
+            only where the perturbed model does not run on the others.
 
     Raises:
         BackendError: If the reference runtime cannot run the model itself.
