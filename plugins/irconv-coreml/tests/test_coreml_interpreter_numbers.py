@@ -10,9 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from irconv_coreml.interpreter.error_function import erf
 from onnx import helper
 
 Array = np.ndarray[Any, Any]
@@ -406,27 +403,3 @@ def test_resizing(interpret: Interpret) -> None:
             "GridSample", [x, grid], mode="linear", padding_mode=name, align_corners=1
         )[0]
     assert_all(interpret(build, {"x": x, "grid": grid}), expected)
-
-
-def test_float16_is_stored_in_16_bits_and_computed_in_32(interpret: Interpret) -> None:
-    x = np.array([[2048.0, 1.0, 1.0, 1.0]], np.float16)
-
-    def build(mb: Any, x: Any) -> dict[str, Any]:
-        return {"sum": mb.reduce_sum(x=x, axes=[1]), "step": mb.add(x=x, y=np.float16(1))}
-
-    results = interpret(build, {"x": x})
-    assert results["sum"].dtype == np.float16
-    assert results["sum"][0] == np.float16(2051)
-    assert results["step"][0, 0] == np.float16(2048)
-
-
-@given(st.floats(-8, 8))
-def test_error_function(x: float) -> None:
-    assert erf(np.array([x]))[0] == pytest.approx(math.erf(x), rel=1e-10, abs=1e-13)
-
-
-def test_error_function_of_special_values() -> None:
-    values = erf(np.array([np.inf, -np.inf, np.nan, -0.0]))
-    np.testing.assert_array_equal(values[:2], [1, -1])
-    assert np.isnan(values[2])
-    assert np.signbit(values[3])

@@ -16,6 +16,7 @@ from irconv.graph.interface import input_specs, output_specs
 from irconv.graph.reading.load import load_model
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
 from irconv.runtime.values import load_samples
+from irconv.testing import assert_frontend_conforms
 
 TOLERANCE = 2e-5
 CLASSIFIERS = (
@@ -193,3 +194,9 @@ def test_other_targets_refuse_by_name(tmp_path: Path) -> None:
     assert result.exit_code == 4
     for target in result.targets:
         assert "ai.onnx.ml::LinearClassifier" in str(target.error)
+
+
+@pytest.mark.slow
+def test_it_keeps_every_promise_about_code() -> None:
+    report = assert_frontend_conforms("sklearn", "sklearn_models:random_forest", trust=True)
+    assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []

@@ -397,9 +397,3 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, irconv_run: Any) -
 def test_it_keeps_every_promise(name: str, files: Path) -> None:
     report = assert_frontend_conforms(SklearnFrontend(), files / name)
     assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []
-
-
-@pytest.mark.slow
-def test_it_keeps_every_promise_about_code() -> None:
-    report = assert_frontend_conforms("sklearn", "sklearn_models:random_forest", trust=True)
-    assert [str(outcome) for outcome in report.outcomes if outcome.status != "pass"] == []

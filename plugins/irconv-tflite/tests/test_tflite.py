@@ -374,29 +374,6 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_integer_division_is_exact() -> None:
-    random = np.random.default_rng(0)
-    a = random.integers(-(2**62), 2**62, 200) >> random.integers(0, 60, 200)
-    b = random.integers(-(2**62), 2**62, 200) >> random.integers(0, 60, 200)
-    b[b == 0] = 7
-    outputs = run_text(
-        "g (int64[200] a, int64[200] b) => (int64[200] y) { y = Div(a, b) }", a=a, b=b
-    )
-    signs = np.where((a < 0) == (b < 0), 1, -1)
-    expected = np.abs(a) // np.abs(b) * signs
-    np.testing.assert_array_equal(outputs["y"], expected)
-
-
-def run_text(body: str, **feeds: np.ndarray) -> dict:
-    import tempfile
-
-    backend = TfliteBackend()
-    with tempfile.TemporaryDirectory() as scratch:
-        artifact = backend.emit(parse(body), Path(scratch), EmitRequest())
-        with backend.runner(Path(scratch), artifact) as runner:
-            return runner.run(feeds)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["tflite", "tflite{precision=f16,layout=nhwc}"])
 def test_it_keeps_every_promise(target: str) -> None:

@@ -146,6 +146,21 @@ def test_it_becomes_those_operators_and_computes_the_same(name: str, tmp_path: P
     assert {code: codes.count(code) for code in counts} == counts
 
 
+def test_integer_division_is_exact(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    a = random.integers(-(2**62), 2**62, 200) >> random.integers(0, 60, 200)
+    b = random.integers(-(2**62), 2**62, 200) >> random.integers(0, 60, 200)
+    b[b == 0] = 7
+    text = "g (int64[200] a, int64[200] b) => (int64[200] y) { y = Div(a, b) }"
+    source = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]> {text}')
+    backend = TfliteBackend()
+    artifact = backend.emit(ir.from_proto(source), tmp_path, EmitRequest())
+    with backend.runner(tmp_path, artifact) as runner:
+        outputs = runner.run({"a": a, "b": b})
+    signs = np.where((a < 0) == (b < 0), 1, -1)
+    np.testing.assert_array_equal(outputs["y"], np.abs(a) // np.abs(b) * signs)
+
+
 def operators_of(path: Path) -> list[str]:
     """Return the names of the operators of the main graph, in order."""
     from ai_edge_litert import schema_py_generated as schema
