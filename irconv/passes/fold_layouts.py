@@ -24,6 +24,7 @@ from irconv.runtime.base import Array
 __all__ = ["FoldLayouts"]
 
 _BYTE = 8
+_MOST_ITEMS = 16
 _SUFFIX = "_laid_out"
 
 
@@ -101,12 +102,18 @@ def _match(node: ir.Node) -> _Change | str | None:
         return "an attribute of it is a parameter of the enclosing function"
     if node.outputs[0].is_graph_output():
         return f"{node.outputs[0].name!r} is a graph output"
-    if value.is_graph_output() or any(user is not node for user, _ in value.uses()):
+    is_shared = any(user is not node for user, _ in value.uses())
+    if value.is_graph_output() or (is_shared and not _is_index(tensor)):
         return f"{value.name!r} has other readers, and a copy of it would make the model larger"
     if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < _BYTE:
         return f"tensors of {tensor.dtype} are not moved"
     rule = _transpose if node.op_type == "Transpose" else _reshape
     return rule(node, tuple(tensor.shape.numpy()))
+
+
+def _is_index(tensor: ir.TensorProtocol) -> bool:
+    """Whether a tensor can be no weight, and is so small that a copy costs less than a node."""
+    return tensor.dtype == ir.DataType.INT64 and tensor.size <= _MOST_ITEMS
 
 
 def _transpose(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:
