@@ -56,6 +56,8 @@ def _binary(op: str, kinds: str, draft: Draft) -> None:
         pair = [value, draft.constant(draft.choose((2, 0.5, 1, 3, -1)), draft.array(value).dtype)]
     if op == "PRelu":
         pair = [value, other]
+        if draft.array(other).ndim > draft.array(value).ndim:
+            raise Skip  # the slope has to broadcast to the data, and not the other way round
     if op == "Mod" and "f" in kinds:
         draft.node(op, pair, fmod=1)
     else:
