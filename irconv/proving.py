@@ -2,8 +2,9 @@
 
 Both are run in the reference runtime on the same samples. As in a compilation, the outputs may be
 off by what the model's own noise floor allows, and by what lossy passes declare. The floor costs
-more than all the rest: it is derived only where they are off by more than the least that it ever
-allows, and in full only where one random run of the first sample finds too low a one.
+more than all the rest: it is derived only where they are off by more than roundings of the
+model's depth are without any amplification, and in full only where one random run of the first
+sample finds too low a one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from irconv.verify.golden import Golden, load_golden
 from irconv.verify.observers import AccuracyObserver, VerifyObserver
 from irconv.verify.precision import model_precision
 from irconv.verify.source import golden_from_source, run_all
-from irconv.verify.tolerance import Tolerance, add_effects, derive_tolerances, least_tolerances
+from irconv.verify.tolerance import Tolerance, add_effects, derive_tolerances, prior_tolerances
 from irconv.verify.verifier import Verification, judge
 
 __all__ = ["Observers", "SourceProof", "open_proof"]
@@ -162,7 +163,7 @@ class SourceProof:
     def _tolerances(self) -> Iterator[Mapping[str, Tolerance]]:
         """Yield tolerances, each found at more expense than the one before, and seldom tighter."""
         precision = model_precision(self._source)
-        yield least_tolerances(self._golden, precision)
+        yield prior_tolerances(self._source, self._golden, precision)
         first = replace(
             self._golden, inputs=self._golden.inputs[:1], outputs=self._golden.outputs[:1]
         )

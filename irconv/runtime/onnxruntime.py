@@ -5,6 +5,7 @@ Only files that irconv wrote itself are opened here, never a user's path.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 from pathlib import Path
@@ -27,12 +28,24 @@ FULL_PRECISION = {"session.qdq_matmulnbits_accuracy_level": "1"}
 
 Left alone, ONNX Runtime rounds the *activations* of such a product to int8 as well.
 """
-_PLAIN = {"session.disable_prepacking": "1"}
-"""Session configuration under which a constant operand rounds as a computed one does.
+_PLAIN = {
+    "session.disable_prepacking": "1",
+    "session.intra_op.allow_spinning": "0",
+    "session.use_env_allocators": "1",
+}
+"""Session configuration of a reference: it runs a few times only, and rounds as it is written.
 
 Left alone, ONNX Runtime packs constant matrices and multiplies by them with another kernel, so
-that folding constants alone moves a product by a unit in the last place.
+that folding constants alone moves a product by a unit in the last place. Threads that have
+nothing to do would spin. Memory comes from one pool of the process, which takes no more than is
+asked for, and gives it back after each run.
 """
+_SHRINK = {"memory.enable_memory_arena_shrinkage": "cpu:0"}
+_AS_REQUESTED = {
+    "max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1,
+    "max_dead_bytes_per_chunk": -1,
+}  # fmt: skip
+"""Configuration of that pool: every extension is as large as what did not fit."""
 
 
 class OnnxRuntimeRunner(Runner):
@@ -47,10 +60,15 @@ class OnnxRuntimeRunner(Runner):
     def __init__(self, path: Path, *, optimize: bool = True, threads: int = 0) -> None:
         onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
+        self._run_options = onnxruntime.RunOptions()
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
         for key, value in (FULL_PRECISION if optimize else FULL_PRECISION | _PLAIN).items():
             options.add_session_config_entry(key, value)
+        if not optimize:
+            _share_one_pool(onnxruntime)
+            for key, value in _SHRINK.items():
+                self._run_options.add_run_config_entry(key, value)
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
@@ -85,9 +103,9 @@ class OnnxRuntimeRunner(Runner):
         }
         if self._tensors_only and len(arrays) == len(feeds):
             given = {name: to_ort(array) for name, array in arrays.items()}
-            values = self._session.run_with_ort_values(self._outputs, given)
+            values = self._session.run_with_ort_values(self._outputs, given, self._run_options)
             return [from_ort(value) for value in values]
-        results: list[Value] = self._session.run(self._outputs, dict(feeds))
+        results: list[Value] = self._session.run(self._outputs, dict(feeds), self._run_options)
         return results
 
     def describe(self) -> dict[str, str]:
@@ -115,6 +133,15 @@ def _import_onnxruntime() -> ModuleType:
 
     module: ModuleType = onnxruntime
     return module
+
+
+@functools.cache
+def _share_one_pool(onnxruntime: ModuleType) -> None:
+    """Register the pool that sessions of this process share if they are told to."""
+    kind, use = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo("Cpu", kind, 0, use), onnxruntime.OrtArenaCfg(_AS_REQUESTED)
+    )
 
 
 def _load_error(error: Exception) -> Exception:

@@ -10,7 +10,6 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 
 from irconv.runtime.packing import from_bytes, to_bytes
 from irconv.runtime.values import dtype_name
@@ -22,6 +21,14 @@ __all__ = ["from_ort", "to_ort"]
 
 _NUMPYS_OWN = 1
 """``numpy.dtype.isbuiltin`` of the dtypes that are NumPy's own, not an extension's."""
+_EXCHANGED = frozenset(
+    f"tensor({name})"
+    for name in (
+        "bool", "double", "float", "float16", "int8", "int16", "int32", "int64", "string",
+        "uint8", "uint16", "uint32", "uint64",
+    )
+)  # fmt: skip
+"""Types, as ONNX Runtime writes them, that it gives to NumPy itself."""
 
 
 def to_ort(array: Array) -> Any:
@@ -33,6 +40,8 @@ def to_ort(array: Array) -> Any:
 
     if array.dtype.isbuiltin == _NUMPYS_OWN:
         return OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+    import onnx_ir as ir
+
     code = int(ir.DataType.from_numpy(array.dtype))
     value = OrtValue.ortvalue_from_shape_and_type(list(array.shape), code)
     raw = to_bytes(array)
@@ -43,10 +52,12 @@ def to_ort(array: Array) -> Any:
 
 def from_ort(value: Any) -> Array:
     """Return the tensor in an ``OrtValue`` as an array of its ONNX dtype."""
-    dtype = ir.DataType(value.element_type())
-    if dtype == ir.DataType.STRING or dtype.numpy().isbuiltin == _NUMPYS_OWN:
+    if value.data_type() in _EXCHANGED:
         array: Array = value.numpy()
         return array
+    import onnx_ir as ir
+
+    dtype = ir.DataType(value.element_type())
     shape = tuple(value.shape())
     size = value.tensor_size_in_bytes()
     raw = np.frombuffer(ctypes.string_at(value.data_ptr(), size), np.uint8).copy()

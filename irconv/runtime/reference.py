@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReferenceRuntime", "open_reference"]
 
+_INLINE_LIMIT = 1 << 20
+"""More bytes of weights go to a file of their own, which ONNX Runtime maps and does not copy."""
 _FITTED = "fitted.onnx"
 _FITTED_NOTE = (
     "ONNX Runtime has no kernel for some of the model's operators: they were replaced by their "
@@ -66,7 +68,7 @@ class ReferenceRuntime:
     def _load(worker: Worker, model: ir.Model, folder: Path, optimize: bool) -> int:
         """Open the model; one that lacks kernels is opened in a form that means the same."""
         path = folder / "model.onnx"
-        save_model(model, path)
+        save_model(model, path, inline_limit=_INLINE_LIMIT)
         try:
             session: int = worker.call("open", path=str(path), optimize=optimize)
         except IrconvError:
@@ -76,7 +78,7 @@ class ReferenceRuntime:
             if other is None:
                 raise
             path = folder / _FITTED
-            save_model(other, path)
+            save_model(other, path, inline_limit=_INLINE_LIMIT)
             session = worker.call("open", path=str(path), optimize=optimize)
         return session
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from irconv.backends.base import Artifact, Backend, EmitRequest
 from irconv.errors import UsageError
-from irconv.plugins import load_registry
 from irconv.runtime.base import Runner
 from irconv.runtime.values import load_samples, save_samples
-from irconv.shapes import DimRange
+
+if TYPE_CHECKING:
+    from irconv.backends.base import Backend
 
 __all__ = ["BackendService", "OnnxService", "RunnerService"]
 
@@ -97,6 +97,8 @@ class BackendService(RunnerService):
     """
 
     def __init__(self, target: str) -> None:
+        from irconv.plugins import load_registry
+
         super().__init__()
         self._backend: Backend = load_registry().build_backend(target)
 
@@ -106,11 +108,16 @@ class BackendService(RunnerService):
         """Emit the ONNX file ``model``, which irconv wrote, into ``directory``."""
         import onnx_ir as ir
 
+        from irconv.backends.base import EmitRequest
+        from irconv.shapes import DimRange
+
         ranges = {name: DimRange(*bounds) for name, bounds in shapes.items()}
         artifact = self._backend.emit(ir.load(model), Path(directory), EmitRequest(ranges))
         return artifact.to_json()
 
     def open(self, directory: str, artifact: Mapping[str, Any]) -> dict[str, Any]:
         """Open an artifact and return what :meth:`describe` says of it."""
+        from irconv.backends.base import Artifact
+
         self._runner = self._backend.runner(Path(directory), Artifact.from_json(artifact))
         return self.describe()

@@ -12,6 +12,7 @@ then what rounding to the grid at random does, and the tolerance is two such flo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from irconv.errors import IrconvError
 from irconv.graph.serialize import weight_bytes
 from irconv.graph.walk import all_nodes
 from irconv.runtime.base import Runner, Value
+from irconv.verify.depth import rounding_depths
 from irconv.verify.golden import Golden
 from irconv.verify.metrics import OutputMetrics, array_kind, arrays_of, compare_outputs
 from irconv.verify.noise import UNIT_ROUNDOFF, is_activation_quantizer, noisy_copy
@@ -33,8 +35,8 @@ __all__ = [
     "Tolerance",
     "add_effects",
     "derive_tolerances",
-    "least_tolerances",
     "named_sizes",
+    "prior_tolerances",
 ]
 
 MARGIN = 8.0
@@ -126,21 +128,40 @@ def derive_tolerances(
     return result
 
 
-def least_tolerances(golden: Golden, precision: Precision) -> dict[str, Tolerance]:
-    """Return what :func:`derive_tolerances` allows every output at least, without any run.
+def prior_tolerances(
+    model: ir.Model, golden: Golden, precision: Precision
+) -> dict[str, Tolerance]:
+    """Return what to allow every output before anything is run to find its noise floor.
+
+    Of n roundings one behind the other, each off by u at most and independent of the others, the
+    sum stays below 8 sqrt(n) u but once in 10^13 times (N. J. Higham and T. Mary, A New Approach
+    to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019, theorem 2.4). That
+    is taken of the output's largest element, as if no operator amplified what those in front of
+    it rounded; operators that add many terms count as one rounding. A network that amplifies
+    needs :func:`derive_tolerances`.
 
     Args:
+        model: The model before it was fitted to any target.
         golden: The samples.
         precision: The precision that outputs are judged at.
     """
+    depths = rounding_depths(model)
     names = dict.fromkeys(name for sample in golden.outputs for name in sample)
-    none = _Floor({}, "")
     return {
         name: Tolerance(0.0, "exact")
         if _is_discrete(golden, name)
-        else _float_tolerance(golden, none, name, precision)
+        else _prior_tolerance(golden, name, depths.get(name, 0), precision)
         for name in names
     }
+
+
+def _prior_tolerance(golden: Golden, name: str, depth: int, precision: Precision) -> Tolerance:
+    largest = _largest_of(golden, name)
+    return Tolerance(
+        MARGIN * math.sqrt(max(1, depth)) * UNIT_ROUNDOFF[precision] * largest,
+        f"{MARGIN:g} x sqrt({depth}) unit roundoffs of {_arithmetic(precision)} at "
+        f"|y|max {largest:.3g}, for {depth} roundings one behind the other",
+    )
 
 
 def add_effects(
@@ -257,10 +278,10 @@ def _discrete_tolerance(flips: _Floor, name: str) -> Tolerance:
 
 
 def _float_tolerance(golden: Golden, floor: _Floor, name: str, precision: Precision) -> Tolerance:
-    largest = max((_largest(array) for array in _arrays(golden, name)), default=0.0)
+    largest = _largest_of(golden, name)
     roundoff = UNIT_ROUNDOFF[precision]
     noise = floor.of(name)
-    label = "float32" if precision == "int8" else precision
+    label = _arithmetic(precision)
     if floor.basis and noise >= roundoff * largest:
         return Tolerance(
             MARGIN * noise,
@@ -287,6 +308,14 @@ def _with_effect(tolerance: Tolerance, effect: float) -> Tolerance:
         return tolerance
     basis = f"{tolerance.basis}, plus the measured effect {effect:.2g} of lossy passes"
     return Tolerance(tolerance.value + effect, basis)
+
+
+def _arithmetic(precision: Precision) -> str:
+    return "float32" if precision == "int8" else precision
+
+
+def _largest_of(golden: Golden, name: str) -> float:
+    return max((_largest(array) for array in _arrays(golden, name)), default=0.0)
 
 
 def _largest(array: np.ndarray) -> float:
