@@ -203,7 +203,8 @@ def _optimize(
         rewriting = _Rewriting(passes, added, context, strict, max_rounds, observers)
         if prove is None:
             progress(f"optimizing {source}")
-            done, verification = rewriting.run(loaded.model), not_run(_NOTHING_PROVED)
+            done = rewriting.run(loaded.model, lambda: load_model(source).model)
+            verification = not_run(_NOTHING_PROVED)
         else:
             done, verification = _proved(rewriting, loaded.model, prove, progress)
         inline_limit = INLINE_LIMIT if len(loaded.files) == 1 else 0
@@ -254,9 +255,20 @@ class _Rewriting:
         return any(pass_.effect == "lossy" for pass_ in (*self.passes, *self.added))
 
     def run(
-        self, model: ir.Model, level: Sequence[Observer] = (), added: Sequence[Observer] = ()
+        self,
+        model: ir.Model,
+        again: Callable[[], ir.Model],
+        level: Sequence[Observer] = (),
+        added: Sequence[Observer] = (),
     ) -> _Done:
-        """Run all passes; further observers look on at those of the level and of the target."""
+        """Run all passes; further observers look on at those of the level and of the target.
+
+        Args:
+            model: The model, which is changed.
+            again: Gives the model as it was.
+            level: Look on at the passes of the level.
+            added: Look on at those of the target.
+        """
         first = PassManager(
             self.passes,
             strict=self.strict,
@@ -267,7 +279,7 @@ class _Rewriting:
         last = PassManager(
             self.added, strict=self.strict, observers=[*added, *self.observers], check="end"
         )
-        one = first.run(model, self.context)
+        one = first.run(model, self.context, again=again)
         two = last.run(one.model, self.context)
         spec = ",".join(filter(None, (first.spec, last.spec)))
         return _Done(two.model, (*one.records, *two.records), spec)
@@ -285,7 +297,7 @@ def _proved(
     runs: list[_Done] = []
 
     def run(observers: Observers) -> ir.Model:
-        runs.append(rewriting.run(snapshot(source), *observers))
+        runs.append(rewriting.run(snapshot(source), lambda: snapshot(source), *observers))
         return runs[-1].model
 
     progress("running the source for golden outputs")

@@ -19,7 +19,6 @@ import onnx_ir as ir
 from irconv.config import CompileOptions
 from irconv.errors import BackendError, IrconvError, MismatchError
 from irconv.frontends.base import Imported, SourceInfo
-from irconv.graph.snapshot import snapshot
 from irconv.passes.manager import Observer
 from irconv.passes.pipelines import relaxed_passes
 from irconv.runtime.base import Value
@@ -43,17 +42,16 @@ def open_proof(source: ir.Model, options: CompileOptions) -> Iterator[SourceProo
     """Take goldens of a model, and keep the reference runtime until the context ends.
 
     Args:
-        source: The model; it is not changed.
+        source: The model; it is not changed, and may not be within the context.
         options: Where the samples come from, and the limits of the runtime.
 
     Raises:
         MismatchError: If the goldens would prove nothing.
         IrconvError: If the model does not run, or the samples cannot be used.
     """
-    original = snapshot(source)
     with ReferenceRuntime(options.limits()) as reference:
         try:
-            golden = _golden(original, options, reference)
+            golden = _golden(source, options, reference)
         except IrconvError as error:
             if options.data is None and options.golden is None:
                 error.hint = "; ".join(filter(None, (error.hint, "-O 2 runs nothing")))
@@ -63,7 +61,7 @@ def open_proof(source: ir.Model, options: CompileOptions) -> Iterator[SourceProo
             raise MismatchError(
                 f"the result could not be proved: {itself.reason}", where="goldens", hint=_WAY_OUT
             )
-        yield SourceProof(original, golden, reference, foreign=options.golden is not None)
+        yield SourceProof(source, golden, reference, foreign=options.golden is not None)
 
 
 def _golden(model: ir.Model, options: CompileOptions, reference: ReferenceRuntime) -> Golden:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 
 import click
@@ -38,6 +39,8 @@ COMMANDS: dict[str, str] = {
 
 _INTERRUPTED = 130
 _COLLECTOR_THRESHOLDS = (100_000, 50, 1_000)
+_SLEEP_AT_ONCE = "4"
+"""Logarithm of the processor cycles that a thread of NumPy's OpenBLAS spins for more work."""
 
 
 class _LazyGroup(click.Group):
@@ -110,8 +113,11 @@ def main() -> None:
     """Entry point of the ``irconv`` script.
 
     Imports and graphs make many objects and little garbage, so the collector runs rarely, and
-    hardly ever over all objects, which takes longer the more nodes a graph has.
+    hardly ever over all objects, which takes longer the more nodes a graph has. Threads of NumPy,
+    in this process and in workers, sleep when they have nothing to do: left alone, those that it
+    starts when it is imported spin for longer than the import takes.
     """
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SLEEP_AT_ONCE)
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     defer_imports()
     sys.exit(run(sys.argv[1:]))

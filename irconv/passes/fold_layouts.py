@@ -26,6 +26,8 @@ __all__ = ["FoldLayouts"]
 _BYTE = 8
 _MOST_ITEMS = 16
 _SUFFIX = "_laid_out"
+_MATRIX = 2
+_COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,20 @@ def _transpose(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:
         return None
     return _Change(
         tuple(shape[axis] for axis in order),
-        lambda array: np.ascontiguousarray(np.transpose(array, order)),
+        lambda array: _transposed(array, order),
     )
+
+
+def _transposed(array: Array, order: tuple[int, ...]) -> Array:
+    """Return a transposed copy, made some columns at a time, so that what it reads stays cached."""
+    view = np.transpose(array, order)
+    if order[-1:] == (len(order) - 1,) or view.ndim < _MATRIX:
+        return np.ascontiguousarray(view)
+    copy = np.empty(view.shape, view.dtype)
+    for start in range(0, view.shape[-1], _COLUMNS):
+        columns = np.s_[..., start : start + _COLUMNS]
+        copy[columns] = view[columns]
+    return copy
 
 
 def _reshape(node: ir.Node, shape: tuple[int, ...]) -> _Change | str | None:

@@ -175,6 +175,10 @@ class _Trusted:
         )  # fmt: skip
 
 
+def _keep(model: ir.Model) -> Callable[[], ir.Model]:
+    return lambda: model
+
+
 class PassManager:
     """Runs passes in the order that their ``after`` declarations allow.
 
@@ -211,8 +215,20 @@ class PassManager:
         """The pipeline as text, which reads back by ``parse_pipeline``."""
         return ",".join(str(pass_) for pass_ in self.passes)
 
-    def run(self, model: ir.Model, context: PassContext | None = None) -> PipelineResult:
+    def run(
+        self,
+        model: ir.Model,
+        context: PassContext | None = None,
+        *,
+        again: Callable[[], ir.Model] | None = None,
+    ) -> PipelineResult:
         """Run the pipeline on ``model``, in place as far as nothing is rolled back.
+
+        Args:
+            model: The model.
+            context: What passes may use beside it.
+            again: Gives the same model once more, where a check at the end fails and each pass is
+                checked in a second run; a snapshot is made beforehand where it is None.
 
         Raises:
             BackendError: In strict mode, if a pass breaks its contract.
@@ -223,7 +239,7 @@ class PassManager:
         context = context or PassContext()
         interface = interface_of(model)
         if self._checks_at_end:
-            start = snapshot(model)
+            again = again or _keep(snapshot(model))
             trusted = _Trusted(model, context, node_count(model))
             try:
                 records = self._run_rounds(trusted.run)
@@ -231,7 +247,7 @@ class PassManager:
             except IrconvError:
                 raise
             except Exception:  # the checked run below finds it again and names the pass
-                model = start
+                model = again()
             else:
                 return PipelineResult(model, records)
         state = _State(model, fingerprint(model), node_count(model))

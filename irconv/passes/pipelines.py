@@ -41,11 +41,13 @@ _CLEAN_UP_LAST = (
     "eliminate-common-subexpressions",
     "eliminate-dead-code",
 )
-_REWRITES = (
+_FOLDING = (
     "infer-shapes",
     "lift-constants",
     "eliminate-identity",
     "fold-constants{rounding=true}",
+)
+_REWRITES = (
     "inline-branches",
     "unroll-loops{most=1}",
     "eliminate-no-op{signed_zeros=false}",
@@ -71,6 +73,7 @@ _REWRITES = (
     "hoist-invariants",
     "hoist-selections",
 )
+"""What runs on as few nodes as there are after folding."""
 _PRODUCTS = ("merge-parallel-matmuls", "fuse-gemm")
 _CANONICAL_OPSET = "convert-opset{to=23,below=23}"
 _FUSIONS: tuple[str, ...] = (
@@ -93,8 +96,9 @@ _FUSIONS: tuple[str, ...] = (
 _LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     (*_CLEAN_UP_FIRST, *_CLEAN_UP_LAST),
-    (*_REWRITES, *_PRODUCTS, *_CLEAN_UP_LAST),
+    (*_FOLDING, *_REWRITES, *_PRODUCTS, *_CLEAN_UP_LAST),
     (
+        *_FOLDING,
         _CANONICAL_OPSET,
         *_REWRITES,
         *_CLEAN_UP_LAST,

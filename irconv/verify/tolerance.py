@@ -128,9 +128,7 @@ def derive_tolerances(
     return result
 
 
-def prior_tolerances(
-    model: ir.Model, golden: Golden, precision: Precision
-) -> dict[str, Tolerance]:
+def prior_tolerances(model: ir.Model, golden: Golden, precision: Precision) -> dict[str, Tolerance]:
     """Return what to allow every output before anything is run to find its noise floor.
 
     Of n roundings one behind the other, each off by u at most and independent of the others, the
