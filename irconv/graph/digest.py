@@ -29,7 +29,7 @@ def tensor_chunks(tensor: ir.TensorProtocol, chunk: int = _CHUNK) -> Iterator[by
         tensor: Any tensor; one in a file is read from there and not mapped.
         chunk: The most bytes in one piece of a numeric tensor.
     """
-    if isinstance(tensor, MappedTensor):
+    if type(tensor) is MappedTensor:
         yield from tensor.chunks(chunk)
         return
     if tensor.dtype == ir.DataType.STRING:
@@ -57,9 +57,9 @@ def _packed_bytes(tensor: ir.TensorProtocol) -> np.ndarray[Any, np.dtype[np.uint
     """Return the packed bytes without a copy where that can be; None if they are not adjacent."""
     if tensor.size == 0:
         return np.zeros(0, np.uint8)
-    if isinstance(tensor, ir.PackedTensor):
-        return tensor.numpy_packed().reshape(-1)
     if tensor.dtype.bitwidth < 8:
+        if isinstance(tensor, ir.PackedTensor):
+            return tensor.numpy_packed().reshape(-1)
         if isinstance(tensor, ir.ExternalTensor):
             return _as_uint8(tensor).numpy()
         return np.frombuffer(tensor.tobytes(), np.uint8)
@@ -146,7 +146,7 @@ class TensorKey:
 def _sample(tensor: ir.TensorProtocol) -> tuple[str, bool]:
     """Return a digest of the first, middle and last bytes, and whether those are all bytes."""
     digest = hashlib.sha256()
-    if isinstance(tensor, MappedTensor) and tensor.nbytes > _SMALL:
+    if type(tensor) is MappedTensor and tensor.nbytes > _SMALL:
         starts = (0, tensor.nbytes // 2, tensor.nbytes - _SAMPLE)
         for sample in tensor.read((start, _SAMPLE) for start in starts):
             digest.update(sample)

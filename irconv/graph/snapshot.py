@@ -39,10 +39,10 @@ def _own_type(value: ir.Value) -> None:
 
 
 def _copy(kind: ir.TypeProtocol) -> ir.TypeProtocol:
-    if isinstance(kind, ir.SequenceType | ir.OptionalType):
-        return type(kind)(_copy(kind.elem_type), denotation=kind.denotation)
     if isinstance(kind, ir.TensorType | ir.SparseTensorType):
         return type(kind)(kind.dtype, denotation=kind.denotation)
+    if isinstance(kind, ir.SequenceType | ir.OptionalType):
+        return type(kind)(_copy(kind.elem_type), denotation=kind.denotation)
     return kind
 
 

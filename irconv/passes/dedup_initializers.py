@@ -86,7 +86,7 @@ class _Merger:
                 tensor = value.const_value
                 if tensor is None or value.is_graph_input() or self._kinds[_kind(tensor)] < 2:
                     continue
-                if isinstance(tensor, ir.LazyTensor):
+                if type(tensor) is ir.LazyTensor:
                     continue  # Comparing would compute it, and what it is made of is distinct.
                 first = self._kept.setdefault(TensorKey(tensor), value)
                 if first is not value:

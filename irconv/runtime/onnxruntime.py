@@ -6,7 +6,6 @@ Only files that irconv wrote itself are opened here, never a user's path.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +59,7 @@ class OnnxRuntimeRunner(Runner):
     def __init__(self, path: Path, *, optimize: bool = True, threads: int = 0) -> None:
         onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
+        self._version = str(onnxruntime.__version__)
         self._run_options = onnxruntime.RunOptions()
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
@@ -112,7 +112,7 @@ class OnnxRuntimeRunner(Runner):
         """Return what runs the model."""
         return {
             "runtime": "onnxruntime",
-            "version": importlib.metadata.version("onnxruntime"),
+            "version": self._version,
             "device": "CPU",
             "precision": "as in the model",
         }

@@ -133,17 +133,17 @@ def prior_tolerances(model: ir.Model, golden: Golden, precision: Precision) -> d
 
     Of n roundings one behind the other, each off by u at most and independent of the others, the
     sum stays below 8 sqrt(n) u but once in 10^13 times (N. J. Higham and T. Mary, A New Approach
-    to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019, theorem 2.4). That
+    to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019). That
     is taken of the output's largest element, as if no operator amplified what those in front of
-    it rounded; operators that add many terms count as one rounding. A network that amplifies
-    needs :func:`derive_tolerances`.
+    it rounded; n is the least that there can be, see :func:`irconv.verify.depth.rounding_depths`.
+    A network that amplifies needs :func:`derive_tolerances`.
 
     Args:
         model: The model before it was fitted to any target.
         golden: The samples.
         precision: The precision that outputs are judged at.
     """
-    depths = rounding_depths(model)
+    depths = rounding_depths(model, named_sizes(model, golden.inputs))
     names = dict.fromkeys(name for sample in golden.outputs for name in sample)
     return {
         name: Tolerance(0.0, "exact")

@@ -134,6 +134,8 @@ def _check_types(node: ir.Node, new: Any) -> None:
 
 def _type_text(kind: ir.TypeProtocol | None) -> str:
     """Return a type as schemas write it, such as ``seq(tensor(float))``; empty if unknown."""
+    if kind is None:
+        return ""
     if isinstance(kind, ir.TensorType):
         name = kind.dtype.name.lower()
         return f"tensor({name})" if name != "undefined" else ""
