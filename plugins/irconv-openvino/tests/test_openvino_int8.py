@@ -117,11 +117,11 @@ def test_it_is_right_where_openvino_alone_is_not(make, tmp_path: Path) -> None:
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     plain = openvino.Core().compile_model(str(model), "CPU", settings)([feeds])[0]
     mine = irconv.run(directory, {"x": feeds})["y"]
-    assert np.abs(plain - mine).max() > 0.01 * np.abs(mine).max(), "OpenVINO got right: unguard"
-
     layers = runtime_precisions(directory / "model.xml")
     convolutions = {precision for kind, precision in layers if kind == "Convolution"}
-    assert convolutions in ([{"u8"}, {"i8"}] if quantizes else [{"f32"}]), "by the processor"
+    assert convolutions in ([{"u8"}, {"i8"}] if quantizes else [{"f32"}])
+    if convolutions != {"i8"}:  # the kernels of processors with AMX get some of these right
+        assert np.abs(plain - mine).max() > 0.01 * np.abs(mine).max(), "OpenVINO got right: unguard"
 
 
 def runtime_precisions(model: Path) -> Counter[tuple[str, str]]:
