@@ -120,7 +120,7 @@ def test_it_is_right_where_openvino_alone_is_not(make, tmp_path: Path) -> None:
     layers = runtime_precisions(directory / "model.xml")
     convolutions = {precision for kind, precision in layers if kind == "Convolution"}
     assert convolutions in ([{"u8"}, {"i8"}] if quantizes else [{"f32"}])
-    if convolutions != {"i8"}:  # the kernels of processors with AMX get some of these right
+    if make is not concatenated:  # which the kernels of processors with AMX get right
         assert np.abs(plain - mine).max() > 0.01 * np.abs(mine).max(), "OpenVINO got right: unguard"
 
 
