@@ -13,6 +13,7 @@ import pytest
 from irconv.errors import BackendError, InputError
 from irconv.graph.fingerprint import fingerprint
 from irconv.graph.text import format_model
+from irconv.passes import manager
 from irconv.passes.base import Pass, PassContext, PassResult, Refusal
 from irconv.passes.manager import PassDeclined, PassManager, PassRecord, PassViolation
 
@@ -336,3 +337,19 @@ def test_a_declined_pass_is_taken_back_without_an_error(strict: bool) -> None:
     assert record.details == {"why": "not worth it"}
     assert record.nodes_after == record.nodes_before
     assert format_model(result.model) == before
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_breach_found_at_the_end_starts_again(given: bool, monkeypatch) -> None:
+    monkeypatch.setattr(manager, "_OWN", __name__)
+    starts: list[ir.Model] = []
+
+    def again() -> ir.Model:
+        starts.append(parse())
+        return starts[-1]
+
+    passes = [scripted("breaks", duplicate_name)]
+    result = PassManager(passes, check="end").run(parse(), again=again if given else None)
+    assert "'a'" in result.records[0].error
+    assert format_model(result.model) == format_model(parse())
+    assert len(starts) == given

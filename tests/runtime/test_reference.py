@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from irconv.errors import BackendError, UnsupportedError
 from irconv.graph.serialize import save_model
 from irconv.runtime.onnxruntime import OnnxRuntimeRunner
-from irconv.runtime.reference import open_reference
+from irconv.runtime.reference import ReferenceRuntime, open_reference
 
 
 def parse(header: str, body: str) -> ir.Model:
@@ -80,6 +82,36 @@ def test_the_worker_gives_what_the_process_gives(tmp_path):
 def scratch(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+def test_the_worker_imports_what_it_runs_alone() -> None:
+    script = (
+        "import sys, irconv.runtime.service, irconv.runtime.onnxruntime; "
+        "print([m for m in ('onnx', 'onnx_ir', 'sympy', 'pluggy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def peak_of_product(size: int) -> int:
+    """Return the worker's peak after a product with a weight of ``4 * size**2`` bytes."""
+    model = parse(f"(float[1, {size}] x, float[{size}, {size}] w) => (float y)", PRODUCT)
+    weight = model.graph.inputs.pop()
+    weight.const_value = ir.tensor(np.eye(size, dtype=np.float32), name="w")
+    model.graph.initializers.add(weight)
+    with ReferenceRuntime() as reference, reference.open(model) as runner:
+        assert runner.run({"x": np.ones((1, size), np.float32)})["y"] == size
+        return reference.peak_rss_bytes
+
+
+PRODUCT = "p = MatMul (x, w) y = ReduceSum <keepdims = 0> (p)"
+
+
+def test_weights_are_mapped_and_not_copied() -> None:
+    added = peak_of_product(6000) - peak_of_product(6)
+    assert 0.9 * 4 * 6000**2 < added < 1.3 * 4 * 6000**2
 
 
 def test_files_are_removed_on_close_and_on_failure(scratch):

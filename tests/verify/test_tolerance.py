@@ -12,7 +12,7 @@ from irconv.verify.golden import assert_discriminating
 from irconv.verify.inputs import generate_samples
 from irconv.verify.metrics import compare_outputs
 from irconv.verify.noise import noisy_copy
-from irconv.verify.tolerance import add_effects, derive_tolerances
+from irconv.verify.tolerance import add_effects, derive_tolerances, prior_tolerances
 from irconv.verify.verifier import judge
 
 NETS = ("cnn", "depthwise", "transformer")
@@ -124,6 +124,25 @@ def test_same_seed_same_tolerance(cnn, open_reference, make_golden):
     golden = make_golden(cnn, generate_samples(cnn, count=1))
     first = derive_tolerances(cnn, golden, "float32", open_reference)
     assert derive_tolerances(cnn, golden, "float32", open_reference) == first
+
+
+def test_what_is_allowed_before_any_run_is_strict(net, open_reference, make_golden):
+    golden = make_golden(net, generate_samples(net, count=2))
+    prior = prior_tolerances(net, golden, "float32")
+    derived = derive_tolerances(net, golden, "float32", open_reference)
+    assert prior.keys() == derived.keys()
+    assert all(0 < prior[name].value < 2 * derived[name].value for name in prior)
+    assert all("roundings one behind the other" in item.basis for item in prior.values())
+    assert_discriminating(net, golden, open_reference, prior)
+
+
+def test_outputs_that_are_no_numbers_are_exact_before_any_run(make_golden):
+    model = ir.from_onnx_text(
+        '< ir_version: 10, opset_import: ["" : 20] >\n'
+        "g (float[2, 5] x) => (int64[2, 1] y) { e = Exp (x) y = ArgMax (e) }"
+    )
+    golden = make_golden(model, generate_samples(model, count=2))
+    assert prior_tolerances(model, golden, "float32")["y"].value == 0
 
 
 def test_fewer_runs_and_samples_allow_no_more(net, open_reference, make_golden):
