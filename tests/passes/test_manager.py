@@ -340,15 +340,14 @@ def test_a_declined_pass_is_taken_back_without_an_error(strict: bool) -> None:
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_a_breach_found_at_the_end_starts_again(given: bool, monkeypatch) -> None:
-    monkeypatch.setattr(manager, "_OWN", __name__)
+def test_a_breach_found_at_the_end_starts_again(given: bool) -> None:
     starts: list[ir.Model] = []
 
     def again() -> ir.Model:
         starts.append(parse())
         return starts[-1]
 
-    passes = [scripted("breaks", duplicate_name)]
+    passes = [scripted("breaks", duplicate_name, __module__=f"{manager._OWN}breaks")]
     result = PassManager(passes, check="end").run(parse(), again=again if given else None)
     assert "'a'" in result.records[0].error
     assert format_model(result.model) == format_model(parse())
