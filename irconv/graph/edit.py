@@ -124,9 +124,10 @@ class Editor:
 
     def finish(self) -> int:
         """Remove the marked nodes and return how many they are."""
-        for graph, nodes in self._removed.items():
+        for nodes in self._removed.values():
             for node in nodes:
                 detach(node)
+        for graph, nodes in self._removed.items():
             graph.remove(nodes, safe=True)
         count = sum(len(nodes) for nodes in self._removed.values())
         self._removed.clear()
