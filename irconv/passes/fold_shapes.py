@@ -122,8 +122,8 @@ class _Folder:
                 continue
             if node.op_type in _KEEPS_DIMS and self._bypass(node):
                 continue
-            if node.op_type == "Reshape":
-                self._settle_target(node)
+            if node.op_type == "Reshape" and self._settle_target(node):
+                continue
             if not is_constant(node.outputs[0]) and not self._share(node, seen):
                 self._rebuild(node, seen)
 
@@ -229,9 +229,12 @@ class _Folder:
 
     def _bypass(self, node: ir.Node) -> bool:
         """Remove a node that gives its input; return whether it did."""
+        before, after = self.sizes.dims(node.inputs[0]), self.sizes.dims(node.outputs[0])
+        return before is not None and before == after and _takes_whole(node) and self._remove(node)
+
+    def _remove(self, node: ir.Node) -> bool:
         source, value = node.inputs[0], node.outputs[0]
-        before, after = self.sizes.dims(source), self.sizes.dims(value)
-        if source is None or before is None or before != after or not _takes_whole(node):
+        if source is None:
             return False
         reason = self.place.editor.blocker(value, source)
         if reason:
@@ -244,27 +247,34 @@ class _Folder:
         self.counts["no-ops"] += 1
         return True
 
-    def _settle_target(self, node: ir.Node) -> None:
-        """Give a Reshape a constant target."""
+    def _settle_target(self, node: ir.Node) -> bool:
+        """Give a Reshape a constant target, or remove it if that one changes nothing.
+
+        Returns:
+            Whether the node was removed.
+        """
         old = node.inputs[1] if len(node.inputs) > 1 else None
         if old is None or is_constant(old):
-            return
+            return False
         target = self.sizes.items(old)
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
-            return
+            return False
         known = self.sizes.dims(node.outputs[0])
         found = _constant_target(dims, target, known, node.attributes.get_int("allowzero", 0) == 1)
         if isinstance(found, str):
             self.refusals.append(Refusal(node.name or "", node.op_type, found))
-            return
+            return False
+        if _keeps(dims, found) and self._remove(node):
+            return True
         if not self.sites.permit(node):
-            return
+            return False
         name = f"{node.outputs[0].name}_shape"
         node.replace_input_with(1, self.place.constant(node, name, found))
         node.attributes.pop("allowzero", None)
         drop_unread(old)
         self.counts["targets"] += 1
+        return False
 
 
 def _takes_whole(node: ir.Node) -> bool:
@@ -275,6 +285,13 @@ def _takes_whole(node: ir.Node) -> bool:
         return True
     steps = constant_ints(node.inputs[4])
     return steps is not None and set(steps) <= {1}
+
+
+def _keeps(dims: Dims, target: Sequence[int]) -> bool:
+    """Say whether a target copies all dims, or all but one, for which it leaves the rest."""
+    return len(target) == len(dims) and all(
+        item in (0, -1, dim) for item, dim in zip(target, dims, strict=True)
+    )
 
 
 def _constant_target(
