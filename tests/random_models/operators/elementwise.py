@@ -34,6 +34,9 @@ _BEFORE = {
     "Acosh": "Exp", "Atanh": "Tanh", "Exp": "Tanh",
 }  # fmt: skip
 
+_STEEP_AT_ONE = ("Asin", "Acos", "Atanh")
+"""Where what is a few roundings off may come out anyhow far off."""
+
 
 def _unary(op: str, draft: Draft) -> None:
     if draft.opset < _SINCE.get(op, 0):
@@ -43,6 +46,8 @@ def _unary(op: str, draft: Draft) -> None:
         value = draft.ranked(4)
     if op in _BEFORE and draft.chance(0.7):
         value = draft.node(_BEFORE[op], [value])
+        if op in _STEEP_AT_ONE:
+            value = draft.node("Mul", [value, draft.constant(0.75, np.float32)])
     if op == "Acosh":
         value = draft.node("Add", [value, draft.constant(1.5, np.float32)])
     draft.node(op, [value], **draft.choose(_ATTRIBUTES.get(op, ({},))))
