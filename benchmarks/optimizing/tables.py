@@ -232,8 +232,7 @@ _HEAD = """# Optimizers side by side
 
 `irconv optimize` and other optimizers of ONNX models on the same graphs, by
 `python benchmarks/optimizers.py`: every run a process of its own, in rounds that take turns. What
-the last call did not run keeps the figures of an earlier one; the scale and the big model of irconv
-and of `onnx-ir` were run again after those of the others.
+the last call did not run keeps the figures of an earlier one.
 Python {python}; {versions}.
 
 The first table has geometric means over the graphs: nodes left over nodes of the source
