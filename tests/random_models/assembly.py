@@ -155,13 +155,14 @@ class Draft:
         domain: str = "",
         **attributes: Any,
     ) -> str:
-        """Add a node; return the name of its first output."""
+        """Add a node; return the name of its first output, which is every other node's name too."""
         names = (
             [self.assembly.fresh() for _ in range(outputs)]
             if isinstance(outputs, int)
             else list(outputs)
         )
-        name = self.assembly.fresh(op.lower())
+        number = self.assembly.counter.next()
+        name = names[0] if number % 2 else f"{op.lower()}{number}"
         self.nodes.append(
             helper.make_node(op, list(inputs), names, name=name, domain=domain, **attributes)
         )

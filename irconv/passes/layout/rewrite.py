@@ -150,7 +150,8 @@ class Rewriter:
         value = node.outputs[0]
         indices = self._constant(f"{value.name}_order", np.array(picks, np.int64))
         result = ir.Value(name=value.name, type=value.type, shape=value.shape)
-        gather = ir.Node("", "Gather", [shape, indices], outputs=[result], name=value.name)
+        name = self._names.fresh(f"{value.name}_picked")
+        gather = ir.Node("", "Gather", [shape, indices], outputs=[result], name=name)
         assert node.graph is not None
         node.graph.insert_before(node, gather)
         self._held[value] = (result, (0,))
@@ -182,12 +183,14 @@ class Rewriter:
         if is_identity(permutation):
             return base
         if (base, permutation) not in self._made:
-            name = value.name if is_identity(order) else self._fresh(value)
+            fresh = self._fresh(value)
             result = ir.Value(
-                name=name, type=base.type, shape=permuted_shape(base.shape, permutation)
+                name=value.name if is_identity(order) else fresh,
+                type=base.type,
+                shape=permuted_shape(base.shape, permutation),
             )
             perm = ir.AttrInt64s("perm", permutation)
-            node = ir.Node("", "Transpose", [base], [perm], outputs=[result], name=name)
+            node = ir.Node("", "Transpose", [base], [perm], outputs=[result], name=fresh)
             _insert_after(base, node)
             self._made[base, permutation] = result
             self.transposes += 1
@@ -248,7 +251,7 @@ class Rewriter:
             result.name = value.name
             return result
         copy = ir.Value(name=value.name, type=value.type, shape=value.shape)
-        node = ir.Node("", "Identity", [result], outputs=[copy], name=value.name)
+        node = ir.Node("", "Identity", [result], outputs=[copy], name=self._fresh(value))
         graph.append(node)
         self._held[value] = (copy, identity(len(value.shape or ())))
         return copy

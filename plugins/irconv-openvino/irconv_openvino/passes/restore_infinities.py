@@ -141,7 +141,8 @@ def _restore(node: ir.Node, names: NameAllocator) -> None:
 
     def made(op_type: str, inputs: list[ir.Value | None], output: ir.Value, **to: int) -> ir.Node:
         attributes = ir.convenience.convert_attributes(to)
-        return ir.Node("", op_type, inputs, attributes, outputs=[output], name=output.name)
+        own = names.fresh(f"{name}_restored") if output is restored else output.name
+        return ir.Node("", op_type, inputs, attributes, outputs=[output], name=own)
 
     minimum = made("ReduceMin", [cast, *node.inputs[1:]], every)
     minimum.attributes.update(node.attributes)
