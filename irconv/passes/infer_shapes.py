@@ -8,6 +8,7 @@ from typing import ClassVar
 import onnx
 import onnx_ir as ir
 
+from irconv.graph.dim_names import own_dim_name, set_dim_names_apart
 from irconv.graph.expansion import expanded_node_count
 from irconv.graph.skeleton import skeleton_proto
 from irconv.graph.walk import all_graphs
@@ -65,8 +66,10 @@ class InferShapes(Pass):
             count = "endlessly many" if size is None else f"{size:,}"
             return _refused(f"its local functions expand to {count} nodes")
         stated = _state_sides(model)
+        skeleton = skeleton_proto(model)
+        set_dim_names_apart(skeleton.graph)
         try:
-            inferred = onnx.shape_inference.infer_shapes(skeleton_proto(model))
+            inferred = onnx.shape_inference.infer_shapes(skeleton)
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
             return _refused(f"ONNX cannot infer its shapes: {error}", modified=stated > 0)
         symbols = frozenset(_symbols(model))
@@ -152,12 +155,20 @@ def _merge_value(
     inferred = _proto_dims(proto)
     if inferred is None:
         return changed
-    known = tuple(dim if dim in symbols or isinstance(dim, int) else None for dim in inferred)
+    known = tuple(_known(dim, symbols) for dim in inferred)
     stated = _dims(value.shape)
     merged = _merge_dims(stated, known, keep_stated=fixed)
     if merged != stated:
         value.shape, changed = ir.Shape(merged), True
     return changed
+
+
+def _known(dim: _Dim, symbols: frozenset[str]) -> _Dim:
+    """Return a dim that was inferred, with the model's own name; None if that was made up."""
+    if not isinstance(dim, str):
+        return dim
+    name = own_dim_name(dim)
+    return name if name in symbols else None
 
 
 def _has_type(value: ir.Value, proto: onnx.TypeProto) -> bool:
