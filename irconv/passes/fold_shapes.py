@@ -88,30 +88,42 @@ class FoldShapes(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "eliminate-identity")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Fold the main graph and the bodies inside it; linear in nodes."""
+        """Fold the main graph and the bodies inside it; linear in nodes.
+
+        Where a size follows from a target that was settled, another sweep makes use of it.
+        """
         from irconv.graph.symbolic.sizes import Sizes
 
         if model.graph.opset_imports.get("", 0) < _OLDEST_OPSET:
             return PassResult(False, {"needs-opset": _OLDEST_OPSET})
-        edits = Edits(model)
-        place = Place(next(scopes(model)), edits)
-        folder = _Folder(place, Sizes(model), Sites(context))
-        for graph in (model.graph, *nested_graphs(model.graph)):
-            folder.fold(graph)
-        edits.finish()
-        counts = dict(sorted(folder.counts.items()))
-        return PassResult(bool(counts), counts, tuple(folder.refusals), folder.sites.made)
+        sites, counts = Sites(context), Counter[str]()
+        while True:
+            edits = Edits(model)
+            place = Place(next(scopes(model)), edits)
+            folder = _Folder(place, Sizes(model), sites, counts)
+            for graph in (model.graph, *nested_graphs(model.graph)):
+                folder.fold(graph)
+            edits.finish()
+            if not folder.learned:
+                break
+        details = dict(sorted(counts.items()))
+        return PassResult(bool(counts), details, tuple(folder.refusals), sites.made)
 
 
 class _Folder:
-    """The edits of one run."""
+    """The edits of one sweep.
 
-    def __init__(self, place: Place, sizes: Sizes, sites: Sites) -> None:
+    Attributes:
+        learned: Whether a size that was not known before follows from what was settled.
+    """
+
+    def __init__(self, place: Place, sizes: Sizes, sites: Sites, counts: Counter[str]) -> None:
         self.place = place
         self.sizes = sizes
         self.sites = sites
         self.main = place.scope.graph
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
+        self.learned = False
         self.refusals: list[Refusal] = []
 
     def fold(self, graph: ir.Graph) -> None:
@@ -122,8 +134,8 @@ class _Folder:
                 continue
             if node.op_type in _KEEPS_DIMS and self._bypass(node):
                 continue
-            if node.op_type == "Reshape" and self._settle_target(node):
-                continue
+            if node.op_type == "Reshape":
+                self._settle_target(node)
             if not is_constant(node.outputs[0]) and not self._share(node, seen):
                 self._rebuild(node, seen)
 
@@ -229,12 +241,9 @@ class _Folder:
 
     def _bypass(self, node: ir.Node) -> bool:
         """Remove a node that gives its input; return whether it did."""
-        before, after = self.sizes.dims(node.inputs[0]), self.sizes.dims(node.outputs[0])
-        return before is not None and before == after and _takes_whole(node) and self._remove(node)
-
-    def _remove(self, node: ir.Node) -> bool:
         source, value = node.inputs[0], node.outputs[0]
-        if source is None:
+        before, after = self.sizes.dims(source), self.sizes.dims(value)
+        if source is None or before is None or before != after or not _takes_whole(node):
             return False
         reason = self.place.editor.blocker(value, source)
         if reason:
@@ -247,34 +256,30 @@ class _Folder:
         self.counts["no-ops"] += 1
         return True
 
-    def _settle_target(self, node: ir.Node) -> bool:
-        """Give a Reshape a constant target, or remove it if that one changes nothing.
-
-        Returns:
-            Whether the node was removed.
-        """
+    def _settle_target(self, node: ir.Node) -> None:
+        """Give a Reshape a constant target."""
         old = node.inputs[1] if len(node.inputs) > 1 else None
         if old is None or is_constant(old):
-            return False
+            return
         target = self.sizes.items(old)
         dims = self.sizes.dims(node.inputs[0])
         if target is None or dims is None:
-            return False
+            return
         known = self.sizes.dims(node.outputs[0])
         found = _constant_target(dims, target, known, node.attributes.get_int("allowzero", 0) == 1)
         if isinstance(found, str):
             self.refusals.append(Refusal(node.name or "", node.op_type, found))
-            return False
-        if _keeps(dims, found) and self._remove(node):
-            return True
+            return
         if not self.sites.permit(node):
-            return False
+            return
         name = f"{node.outputs[0].name}_shape"
         node.replace_input_with(1, self.place.constant(node, name, found))
         node.attributes.pop("allowzero", None)
         drop_unread(old)
         self.counts["targets"] += 1
-        return False
+        self.learned |= any(
+            new == -1 != item for new, item in zip(found, target.values, strict=True)
+        )
 
 
 def _takes_whole(node: ir.Node) -> bool:
@@ -285,13 +290,6 @@ def _takes_whole(node: ir.Node) -> bool:
         return True
     steps = constant_ints(node.inputs[4])
     return steps is not None and set(steps) <= {1}
-
-
-def _keeps(dims: Dims, target: Sequence[int]) -> bool:
-    """Say whether a target copies all dims, or all but one, for which it leaves the rest."""
-    return len(target) == len(dims) and all(
-        item in (0, -1, dim) for item, dim in zip(target, dims, strict=True)
-    )
 
 
 def _constant_target(

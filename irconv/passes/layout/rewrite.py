@@ -244,12 +244,14 @@ class Rewriter:
     def _output(self, graph: ir.Graph, value: ir.Value) -> ir.Value:
         """Return what stands for an output of a graph, under the output's name."""
         result = self._plain(value)
-        if result.name == value.name:
-            return result
         inner = result.producer() is not None and result.graph is graph
+        if result is value or (inner and result.name == value.name):
+            return result
         if inner and not result.is_graph_output():
             result.name = value.name
             return result
+        if result.name == value.name:  # made outside of the body that gives it
+            result.name = self._fresh(value)
         copy = ir.Value(name=value.name, type=value.type, shape=value.shape)
         node = ir.Node("", "Identity", [result], outputs=[copy], name=self._fresh(value))
         graph.append(node)
