@@ -7,6 +7,7 @@ an operator with other operands that bring the sizes that it brings.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -65,28 +66,34 @@ class DropExpands(Pass):
     after: ClassVar[tuple[str, ...]] = ("infer-shapes", "fold-constants", "fold-shapes")
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Drop in one sweep; linear in nodes. Sizes are followed where an Expand is read only."""
+        """Drop what can be dropped, and look again at the other operands of what read it.
+
+        Linear in nodes, but for those. Sizes are followed where an Expand is read only.
+        """
         from irconv.graph.symbolic.sizes import Sizes
 
         sizes, sites = Sizes(model), Sites(context)
-        refusals: list[Refusal] = []
-        for graph in all_graphs(model):
-            for node in tuple(graph):
-                source = _expanded(node)
-                if source is None:
-                    continue
-                readers = list(dict.fromkeys(use.node for use in node.outputs[0].uses()))
-                if not any(_broadcasts(reader, model) for reader in readers):
-                    continue
-                reason = _obstacle(node, source, readers, model, sizes)
-                if reason:
-                    refusals.append(Refusal(node.name or "", node.op_type, reason))
-                elif sites.permit(node):
-                    node.outputs[0].replace_all_uses_with(source)
-                    _remove(node)
-        return PassResult(
-            bool(sites.made), {"dropped": len(sites.made)}, tuple(refusals), sites.made
-        )
+        refused: dict[ir.Node, Refusal] = {}
+        waiting = deque(node for graph in all_graphs(model) for node in graph)
+        while waiting:
+            node = waiting.popleft()
+            source = _expanded(node)
+            if source is None:
+                continue
+            readers = list(dict.fromkeys(use.node for use in node.outputs[0].uses()))
+            if not any(_broadcasts(reader, model) for reader in readers):
+                continue
+            reason = _obstacle(node, source, readers, model, sizes)
+            if reason:
+                refused[node] = Refusal(node.name or "", node.op_type, reason)
+            elif sites.permit(node):
+                node.outputs[0].replace_all_uses_with(source)
+                _remove(node)
+                operands = [value for reader in readers for value in reader.inputs if value]
+                again = dict.fromkeys(value.producer() for value in operands)
+                waiting.extend(other for other in again if other and refused.pop(other, None))
+        refusals = tuple(refused.values())
+        return PassResult(bool(sites.made), {"dropped": len(sites.made)}, refusals, sites.made)
 
 
 def _expanded(node: ir.Node) -> ir.Value | None:

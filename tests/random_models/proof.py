@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx_ir as ir
 from assembly import LARGEST
 from execution import open_session
@@ -231,7 +232,8 @@ def _outputs_after(model: ir.Model, proto: onnx.ModelProto, feeds: Outputs) -> O
 
 def _by_reference(proto: onnx.ModelProto, feeds: Outputs) -> Outputs:
     names = [value.name for value in proto.graph.output]
-    return dict(zip(names, ReferenceEvaluator(proto).run(names, feeds), strict=True))
+    evaluator = ReferenceEvaluator(onnx.inliner.inline_local_functions(proto))
+    return dict(zip(names, evaluator.run(names, feeds), strict=True))
 
 
 def _compare_declarations(before: onnx.ModelProto, after: onnx.ModelProto) -> None:

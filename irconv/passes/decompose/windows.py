@@ -84,6 +84,8 @@ def read_windows(site: Site) -> Windows:
             if (count - 1) * strides[i] >= sizes[i] + pads[i]:
                 count -= 1
         counts.append(count)
+    if min(counts, default=1) < 1:
+        raise Keep("no window fits into its input")
     kernel = [
         min(kernel[i], -(-(sizes[i] + pads[i] + pads[rank + i]) // dilations[i]))
         for i in range(rank)
