@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 from assembly import LARGEST
 from execution import open_session
 from hypothesis import assume
-from onnx.reference import ReferenceEvaluator
+from hypothesis.errors import UnsatisfiedAssumption
 from orders import is_exact
 from strategy import RandomModel
 
@@ -224,16 +223,10 @@ def _outputs_after(model: ir.Model, proto: onnx.ModelProto, feeds: Outputs) -> O
         try:
             return outputs_of(ir.to_proto(fitted), feeds)
         except LacksKernel:
-            return _by_reference(proto, feeds)
+            raise UnsatisfiedAssumption from None  # nothing here runs it
     except Exception as error:
         assume("Integer division by zero" not in str(error))  # in a body that never ran
         raise AssertionError(f"ONNX Runtime no longer runs the model: {error}") from error
-
-
-def _by_reference(proto: onnx.ModelProto, feeds: Outputs) -> Outputs:
-    names = [value.name for value in proto.graph.output]
-    evaluator = ReferenceEvaluator(onnx.inliner.inline_local_functions(proto))
-    return dict(zip(names, evaluator.run(names, feeds), strict=True))
 
 
 def _compare_declarations(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
