@@ -18,6 +18,7 @@ import onnx
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from orders import cases
 from proof import assert_kept, is_usable
+from steady import STEADY
 from strategy import RandomModel
 
 from irconv.passes.base import Pass
@@ -30,7 +31,7 @@ def soak(number: int, examples: int, *, shrink: bool, keep: Path | None) -> str:
 
     @seed(number)
     @settings(
-        max_examples=examples, deadline=None, database=None, phases=phases,
+        max_examples=examples, deadline=None, database=None, phases=phases, backend=STEADY,
         suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
     )  # fmt: skip
     @given(case=cases())

@@ -15,10 +15,12 @@ from execution import bodies_of
 from grafts import GRAFTS, graft
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture.providers import HypothesisProvider
 from onnx import NodeProto
 from operators import RECIPES
 from orders import APART, cases, is_exact, linear_extension, lossy_cases, variants, weight_passes
 from proof import assert_kept, assert_sound, is_usable
+from steady import STEADY, SteadyProvider
 from strategy import OPSETS, RandomModel, first_input, models_for, random_models
 from weights import assert_only_weights_change
 
@@ -34,6 +36,7 @@ BOUNDED = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    backend=STEADY,
     suppress_health_check=[
         HealthCheck.filter_too_much, HealthCheck.large_base_example, HealthCheck.too_slow,
         HealthCheck.data_too_large,
@@ -222,3 +225,9 @@ def _names_in_passes() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
+
+
+def test_what_the_steady_provider_leaves_out_is_there() -> None:
+    own = [name for name in vars(SteadyProvider) if not name.startswith("__")]
+    assert own == ["_maybe_draw_constant"]
+    assert all(callable(getattr(HypothesisProvider, name)) for name in own)
