@@ -47,6 +47,12 @@ class SimplifyService:
                 certify=False,
                 tensor_size_threshold=threshold,
             )
-            if model == before:
+            if _parts(model) == _parts(before):
                 break
         Path(destination).write_bytes(model.SerializeToString())
+
+
+def _parts(model: onnx.ModelProto) -> tuple[list[bytes], list[str]]:
+    """Return nodes and weights in no order: onnxsim turns constants round at every run."""
+    nodes = sorted(node.SerializeToString() for node in model.graph.node)
+    return nodes, sorted(f"{weight.name} {weight.dims}" for weight in model.graph.initializer)
