@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -287,3 +288,27 @@ def test_what_a_model_spells_out_is_put_together_for_it(
     (package,) = (tmp_path / "out").rglob("*.mlpackage")
     operations = open_package(package).functions["main"].block.operations
     assert [operation.kind for operation in operations].count(NATIVE) == count
+
+
+def test_the_interpreter_computes_the_formula(interpret: Callable[..., dict[str, Array]]) -> None:
+    random = np.random.default_rng(7)
+    shapes = {"q": (1, 2, 3, 4), "k": (1, 2, 5, 4), "v": (1, 2, 5, 6)}
+    given = {name: random.standard_normal(shape).astype("f") for name, shape in shapes.items()}
+    mask = np.tri(3, 5, dtype=np.float32) - 1
+
+    def build(mb: Any, q: Any, k: Any, v: Any) -> dict[str, Any]:
+        return {
+            "added": mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask),
+            "masked": mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask == 0),
+        }
+
+    def attended(scores: Array) -> Array:
+        powers = np.exp(scores)
+        product: Array = powers / powers.sum(-1, keepdims=True) @ given["v"]
+        return product
+
+    scores = given["q"] @ np.swapaxes(given["k"], 2, 3) / 2
+    found = interpret(build, given, "iOS18")
+    np.testing.assert_allclose(found["added"], attended(scores + mask), rtol=1e-5, atol=1e-5)
+    masked = attended(np.where(mask == 0, scores, -np.inf))
+    np.testing.assert_allclose(found["masked"], masked, rtol=1e-5, atol=1e-5)

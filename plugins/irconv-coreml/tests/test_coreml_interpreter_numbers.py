@@ -260,24 +260,6 @@ def test_products_and_normalizations(interpret: Interpret) -> None:
     )  # fmt: skip
 
 
-def test_attention(interpret: Interpret) -> None:
-    q, k, v = normal(1, 2, 3, 4), normal(1, 2, 5, 4), normal(1, 2, 5, 6)
-    mask = np.tri(3, 5, dtype=np.float32) - 1
-
-    def build(mb: Any, q: Any, k: Any, v: Any) -> dict[str, Any]:
-        return {
-            "added": mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask),
-            "masked": mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask == 0),
-        }
-
-    scores = q @ np.swapaxes(k, 2, 3) / 2
-    soft = [
-        onnx_node("Softmax", [s])[0] for s in (scores + mask, np.where(mask == 0, scores, -1e9))
-    ]
-    expected = {"added": soft[0] @ v, "masked": soft[1].astype(np.float32) @ v}
-    assert_all(interpret(build, {"q": q, "k": k, "v": v}, "iOS18"), expected)
-
-
 def test_reductions_and_orders(interpret: Interpret) -> None:
     x = normal(3, 4, 5)
     reductions = ("mean", "sum", "prod", "max", "min", "l1_norm", "l2_norm", "log_sum_exp",
