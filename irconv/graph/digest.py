@@ -144,7 +144,11 @@ class TensorKey:
 
 
 def _sample(tensor: ir.TensorProtocol) -> tuple[str, bool]:
-    """Return a digest of the first, middle and last bytes, and whether those are all bytes."""
+    """Return a digest of the first, middle and last bytes, and whether those are all bytes.
+
+    Types are compared themselves: ``onnx_ir``'s are protocols, for which ``isinstance`` takes ten
+    microseconds where it is false.
+    """
     digest = hashlib.sha256()
     if type(tensor) is MappedTensor and tensor.nbytes > _SMALL:
         starts = (0, tensor.nbytes // 2, tensor.nbytes - _SAMPLE)

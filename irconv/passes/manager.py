@@ -175,7 +175,8 @@ class _Trusted:
         )  # fmt: skip
 
 
-def _keep(model: ir.Model) -> Callable[[], ir.Model]:
+def _kept(model: ir.Model) -> Callable[[], ir.Model]:
+    """Return what gives a model back that was kept aside."""
     return lambda: model
 
 
@@ -239,7 +240,7 @@ class PassManager:
         context = context or PassContext()
         interface = interface_of(model)
         if self._checks_at_end:
-            again = again or _keep(snapshot(model))
+            again = again or _kept(snapshot(model))
             trusted = _Trusted(model, context, node_count(model))
             try:
                 records = self._run_rounds(trusted.run)
