@@ -84,6 +84,7 @@ class DropExpands(Pass):
             if not any(_broadcasts(reader, model) for reader in readers):
                 continue
             reason = _obstacle(node, source, readers, model, sizes)
+            refused.pop(node, None)
             if reason:
                 refused[node] = Refusal(node.name or "", node.op_type, reason)
             elif sites.permit(node):
@@ -91,7 +92,7 @@ class DropExpands(Pass):
                 _remove(node)
                 operands = [value for reader in readers for value in reader.inputs if value]
                 again = dict.fromkeys(value.producer() for value in operands)
-                waiting.extend(other for other in again if other and refused.pop(other, None))
+                waiting.extend(other for other in again if other)
         refusals = tuple(refused.values())
         return PassResult(bool(sites.made), {"dropped": len(sites.made)}, refusals, sites.made)
 
