@@ -92,6 +92,8 @@ def function_body(node: ir.Node, opsets: Mapping[str, int]) -> onnx.FunctionProt
     except onnx.defs.SchemaError as error:
         raise NoBodyError(f"opset {version} has no such operator") from error
     body = _pick_body(schema, node, opsets)
+    if node.op_type == "Celu":
+        _make_constants_scalars(body)
     if len(node.inputs) > len(body.input) or len(node.outputs) > len(body.output):
         raise NoBodyError("its function body does not take all its inputs or give all its outputs")
     _check_meaning(body, opsets)
@@ -119,6 +121,14 @@ def _pick_body(schema: Any, node: ir.Node, opsets: Mapping[str, int]) -> onnx.Fu
     if not data:
         raise NoBodyError(f"its function body does not fit opset {base}, or its dtypes are unknown")
     return onnx.FunctionProto.FromString(data)
+
+
+def _make_constants_scalars(body: onnx.FunctionProto) -> None:
+    """Mend Celu's body, whose constant is a vector of one item, so that a scalar gets a rank."""
+    for node in body.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                del attribute.t.dims[:]
 
 
 def _type_of(value: ir.Value | None) -> bytes:
