@@ -8,7 +8,7 @@ node that both branches of an If compute is computed on every path, so it moves 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -138,24 +138,25 @@ class _Hoister:
     def _out_of_branches(
         self, choice: ir.Node, first: ir.Graph, second: ir.Graph, scope: Scope
     ) -> None:
-        twins: dict[Hashable, ir.Node] = {}
+        twins = defaultdict[Hashable, deque[ir.Node]](deque)
         for node in second:
             if self._is_invariant(node, second, scope):
-                twins.setdefault(_key(node, second), node)
+                twins[_key(node, second)].append(node)
         for node in tuple(first):
             if not self._is_invariant(node, first, scope):
                 continue
-            twin = twins.pop(_key(node, first), None)
-            if twin is None:
+            alike = twins[_key(node, first)]
+            if not alike:
                 continue
+            twin = alike.popleft()
             reason = self._obstacle(node, choice, first, scope) or _output_obstacle(twin)
             if reason:
                 self.refusals.append(Refusal(node.name or "", node.op_type, reason))
             elif self._sites.permit(node):
                 self._move(node, choice, first)
-                for reader in self._merge(twin, node):
+                for reader in dict.fromkeys(self._merge(twin, node)):
                     if reader.graph is second and self._is_invariant(reader, second, scope):
-                        twins.setdefault(_key(reader, second), reader)
+                        twins[_key(reader, second)].append(reader)
 
     def _is_invariant(self, node: ir.Node, body: ir.Graph, scope: Scope) -> bool:
         """Return whether a node reads something, and nothing that the body computes."""

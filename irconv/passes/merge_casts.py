@@ -63,9 +63,13 @@ class MergeCasts(NodeRewrite[ir.Node]):
         return _loss(before, node) or _obstacle(before, node, source, place.editor) or before
 
     def rewrite(self, node: ir.Node, match: ir.Node, place: Place) -> None:
-        """Cast from where the first Cast does, or not at all."""
-        assert match.inputs[0] is not None
-        _merge(match, node, match.inputs[0], place.editor)
+        """Cast from where the first Cast of a chain does, or not at all."""
+        found: ir.Node | str | None = match
+        while isinstance(found, ir.Node):
+            source = found.inputs[0]
+            assert source is not None
+            _merge(found, node, source, place.editor)
+            found = self.match(node, place)
 
 
 def _cast_before(node: ir.Node) -> ir.Node | None:
