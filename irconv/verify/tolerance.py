@@ -158,7 +158,7 @@ def _prior_tolerance(golden: Golden, name: str, depth: int, precision: Precision
     return Tolerance(
         MARGIN * math.sqrt(max(1, depth)) * UNIT_ROUNDOFF[precision] * largest,
         f"{MARGIN:g} x sqrt({depth}) unit roundoffs of {_arithmetic(precision)} at "
-        f"|y|max {largest:.3g}, for {depth} roundings one behind the other",
+        f"|y|max {largest:.3g}, a chain of that many roundings",
     )
 
 
