@@ -232,9 +232,7 @@ _HEAD = """# Optimizers side by side
 
 `irconv optimize` and other optimizers of ONNX models on the same graphs, by
 `python benchmarks/optimizers.py`: every run a process of its own, in rounds that take turns. What
-the last call did not run keeps the figures of an earlier one: of the graphs of 20,000 nodes, irconv
-and `onnx-ir` had three rounds more than the others. `irconv -O3` opens them in ONNX Runtime, whose
-time for that grows with the power 1.8.
+the last call did not run keeps the figures of an earlier one, perhaps of another machine.
 Python {python}; {versions}.
 
 The first table has geometric means over the graphs: nodes left over nodes of the source

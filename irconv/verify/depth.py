@@ -18,7 +18,8 @@ def rounding_depths(model: ir.Model, sizes: Mapping[str, int]) -> dict[str, int]
     An operator rounds once, and before that, if it adds up k terms, at least log2(k) times one
     behind the other, in whatever order it adds. A node with bodies and a call of a local
     function count as one rounding, what only makes integers or booleans as none, and unknown
-    dimensions as 1: the depth may be too small, never too large.
+    dimensions as 1, so the depth may be too small. It is too large only where integers whose dtype
+    the model does not state are computed with: what has no dtype counts as floating-point.
 
     Args:
         model: The model; it is only read.

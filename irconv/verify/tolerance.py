@@ -135,7 +135,7 @@ def prior_tolerances(model: ir.Model, golden: Golden, precision: Precision) -> d
     sum stays below 8 sqrt(n) u but once in 10^13 times (N. J. Higham and T. Mary, A New Approach
     to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019). That
     is taken of the output's largest element, as if no operator amplified what those in front of
-    it rounded; n is the least that there can be, see :func:`irconv.verify.depth.rounding_depths`.
+    it rounded; n is counted sparingly, see :func:`irconv.verify.depth.rounding_depths`.
     A network that amplifies needs :func:`derive_tolerances`.
 
     Args:

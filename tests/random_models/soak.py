@@ -44,7 +44,7 @@ def soak(number: int, examples: int, *, shrink: bool, keep: Path | None) -> str:
     try:
         search()
     except Exception as error:
-        if keep is not None:
+        if keep is not None and failed:
             _keep(*failed[0], keep / str(number))
         return f"{type(error).__name__}: {error}"
     return ""
