@@ -5,12 +5,15 @@ either 1 or -1 and drawn anew per element and per run. A few runs of that copy s
 rounding alone can move the outputs. The amplitude s is the unit roundoff u of the precision for
 the result itself, plus u' * sqrt(k) for the k terms that the operator adds up, u' being the
 unit roundoff of its accumulator. An element that fits a much shorter format (0, 1, -0.5: masks,
-flags, counts) is taken for a result that nothing has rounded, and stays.
+flags, counts) is taken for a result that nothing has rounded, and stays. A Fourier transform
+errs by that part of its largest result in all of them, also where its terms cancel: v + s r |v|max.
 
 Sources: D. S. Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997; N. J. Higham and
 T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5),
 2019, for sqrt(k) in place of k; J. Vignes, Discrete Stochastic Arithmetic for Validating Results
-of Numerical Software, Numer. Algorithms 37, 2004, for rounding at random one way or the other.
+of Numerical Software, Numer. Algorithms 37, 2004, for rounding at random one way or the other;
+N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, chapter 24, for
+Fourier transforms.
 
 The draws come from Dropout in training mode, whose mask is a coin thrown per element: of ONNX's
 random operators it is the one that ONNX Runtime has at every opset from 12 on; before that,
@@ -52,6 +55,8 @@ _DTYPE_ROUNDOFF = {
     ir.DataType.BFLOAT16: 2.0**-8,
 }
 
+_TRANSFORMS = frozenset({"DFT", "STFT"})
+"""Operators each of whose results errs by roundings of the largest one, however small it is."""
 _WHERE_AND_EQUAL = 11
 _TRAINING_MODE = 12
 _BFLOAT16_CASTS = 13
@@ -125,10 +130,11 @@ class _Noise:
                 if is_exact(node):
                     continue
                 terms = reduction_length(node, self.sizes)
+                mixed = node.domain == "" and node.op_type in _TRANSFORMS
                 for value in node.outputs:
                     amplitude = self._amplitude(value, terms)
                     if amplitude and value.name and value not in self.protected:
-                        self._perturb(graph, value, amplitude, after=node)
+                        self._perturb(graph, value, amplitude, after=node, mixed=mixed)
 
     def _amplitude(self, value: ir.Value, terms: int) -> float:
         own = _DTYPE_ROUNDOFF.get(value.dtype) if value.dtype is not None else None
@@ -166,23 +172,25 @@ class _Noise:
         value, step = node.inputs[:2]
         assert value is not None
         assert step is not None
-        dtype = step.dtype or ir.DataType.FLOAT
-        nodes = list(self._random(value, dtype, math.sqrt(3) / 2))
-        one = self._scalar(1.0, dtype)
-        nodes.append(self._node("Sub", [nodes[-1].outputs[0], one], {}))
-        nodes.append(self._node("Mul", [nodes[-1].outputs[0], step], {}))
-        nodes.append(self._node("Add", [value, nodes[-1].outputs[0]], {}))
+        nodes = list(self._moved(value, step, math.sqrt(3) / 2))
         nodes[-1].outputs[0].type, nodes[-1].outputs[0].shape = value.type, value.shape
         graph.insert_before(node, nodes)
         node.replace_input_with(0, nodes[-1].outputs[0])
 
     def _perturb(
-        self, graph: ir.Graph, value: ir.Value, amplitude: float, *, after: ir.Node | None
+        self,
+        graph: ir.Graph,
+        value: ir.Value,
+        amplitude: float,
+        *,
+        after: ir.Node | None,
+        mixed: bool = False,
     ) -> None:
         uses = list(value.uses())
         if after is None and not uses:
             return
-        nodes = list(self._factor(value, amplitude))
+        noise = self._noise_of_transform if mixed else self._factor
+        nodes = list(noise(value, amplitude))
         result = nodes[-1].outputs[0]
         result.type, result.shape = value.type, value.shape
         for node, index in uses:
@@ -224,6 +232,28 @@ class _Noise:
             )
         if not wide:
             yield self._cast(result.outputs[0], dtype)
+
+    def _noise_of_transform(self, value: ir.Value, amplitude: float) -> Iterator[ir.Node]:
+        """Yield the nodes that move every element by a part of the largest one."""
+        dtype = value.dtype
+        assert dtype is not None
+        if dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+            yield from self._factor(value, amplitude)
+            return
+        yield (sizes := self._node("Abs", [value], {}))
+        yield (largest := self._node("ReduceMax", [sizes.outputs[0]], {"keepdims": 0}))
+        largest.outputs[0].type = ir.TensorType(dtype)
+        yield from self._moved(value, largest.outputs[0], amplitude)
+
+    def _moved(self, value: ir.Value, step: ir.Value, amplitude: float) -> Iterator[ir.Node]:
+        """Yield the nodes that add amplitude/sqrt(3) steps to each element, or take them away."""
+        dtype = step.dtype or ir.DataType.FLOAT
+        *before, factors = self._random(value, dtype, amplitude)
+        yield from before
+        yield factors
+        yield (steps := self._node("Sub", [factors.outputs[0], self._scalar(1.0, dtype)], {}))
+        yield (sizes := self._node("Mul", [steps.outputs[0], step], {}))
+        yield self._node("Add", [value, sizes.outputs[0]], {})
 
     def _random(self, like: ir.Value, dtype: ir.DataType, amplitude: float) -> Iterator[ir.Node]:
         """Yield the nodes that draw factors of mean 1 and standard deviation amplitude/sqrt(3)."""

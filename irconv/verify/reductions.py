@@ -72,6 +72,10 @@ def _terms(node: ir.Node, shapes: Sequence[tuple[int, ...]], output: tuple[int, 
         return math.prod(kernel.as_ints()) if kernel is not None and not kernel.is_ref() else 1
     if operator == "Attention":
         return max(*first[-1:], *second[-2:-1], 1)
+    if operator == "DFT":
+        return min(first[1:-1], default=1)
+    if operator == "STFT":
+        return math.prod(shapes[2] if len(shapes) > 2 else ())
     if operator in ("Einsum", "Mean", "Sum"):
         return _contraction(shapes, output)
     return 1

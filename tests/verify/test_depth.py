@@ -30,6 +30,12 @@ def test_sums_round_as_often_as_the_flattest_tree_of_them() -> None:
     assert depth(named) == 1, "an unknown dimension adds nothing"
 
 
+def test_fourier_transforms_add_up_their_frame() -> None:
+    assert depth("g (float[1, 16, 1] x) => (float[1, 16, 2] y) { y = DFT (x) }") == 1 + 4
+    frames = "<int64 step = {4}, float[8] w = {1, 1, 1, 1, 1, 1, 1, 1}> { y = STFT (x, step, w) }"
+    assert depth(f"g (float[1, 16, 1] x) => (float[1, 3, 5, 2] y) {frames}") == 1 + 3
+
+
 def test_numbers_that_are_not_rounded_do_not_count() -> None:
     body = "a = Add (n, n) b = Cast <to = 1> (a) y = Mul (x, b)"
     assert depth(f"g (float[4] x, int64[4] n) => (float[4] y) <int64[4] a> {{ {body} }}") == 1

@@ -284,6 +284,22 @@ def test_a_floor_is_found_at_every_opset(
     assert low < tolerance.value < high
 
 
+def test_what_a_fourier_transform_cancels_is_noise(open_reference, make_golden):
+    model = ir.from_onnx_text("""
+        < ir_version: 10, opset_import: ["" : 20] >
+        g (float[1, 64, 1] x) => (float y) {
+          spectrum = DFT (x)
+          five = Constant <value_int = 5> ()
+          bin = Gather <axis = 1> (spectrum, five)
+          power = ReduceSumSquare <keepdims = 0> (bin)
+          y = Sqrt (power)
+        }
+    """)
+    golden = make_golden(model, [{"x": np.full((1, 64, 1), 0.7, np.float32)}])
+    tolerance = derive_tolerances(model, golden, "float32", open_reference)["y"]
+    assert 1e-7 * 64 * 0.7 < tolerance.value < 1e-5 * 64 * 0.7
+
+
 def test_conditions_computed_in_bodies_are_followed(open_reference, make_golden):
     model = ir.from_onnx_text("""
         < ir_version: 10, opset_import: ["" : 20] >

@@ -90,9 +90,14 @@ class Sizes:
         return self._items.get(value) or constant_items(value)
 
     def dtype(self, value: ir.Value) -> ir.DataType | None:
-        """Return the dtype that the model states, or that follows from its inputs."""
+        """Return the dtype that the model states, or that follows from its inputs or its data."""
         self._follow()
-        return self._dtypes.get(value) if value.dtype is None else value.dtype
+        if value.dtype is not None:
+            return value.dtype
+        if value not in self._dtypes:
+            tensor = constant_tensor(value)
+            return None if tensor is None else tensor.dtype
+        return self._dtypes[value]
 
     def _graph(self, graph: ir.Graph) -> None:
         for node in graph:

@@ -78,8 +78,8 @@ class Fused:
         shapes: Shapes of inputs that ONNX's own inference does not find, and has to be told.
         sized: Whether the match knows the dims of the outputs, so that no number can add axes.
         sizes: What knows the dims of the replaced values, and is to know those of the new ones.
-        before: Where the node goes: all inputs are computed before, all outputs are read after.
-            If not given, that is where the first output was computed.
+        before: Where the node goes: all inputs but Constant nodes are computed before, all outputs
+            are read after. If not given, that is where the first output was computed.
     """
 
     op_type: str

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from irconv.graph.constants import is_constant
 from irconv.graph.edit import Editor, detach
 from irconv.graph.unread import drop_unread
-from irconv.passes.fusions.fused import Fused, Item, Made, Output
+from irconv.passes.fusions.fused import Fused, Item, Made, Output, values_of
 from irconv.passes.rewrite import Place
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
     assert root is not None
     stem = found.replaced[0].name or found.op_type
     maker = _Maker(place, stem, at)
+    if found.before is not None:
+        _constants_in_front(found.before, values_of(found.inputs))
     made = ir.Node(
         found.domain,
         found.op_type,
@@ -66,6 +68,16 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
         detach(node)
         at.editor.remove(node)
     return read
+
+
+def _constants_in_front(node: ir.Node, operands: Iterable[ir.Value]) -> None:
+    """Move the Constant nodes among operands in front of a node, wherever they stand."""
+    graph = node.graph
+    assert graph is not None
+    for maker in dict.fromkeys(value.producer() for value in operands if is_constant(value)):
+        if maker is not None and maker.graph is graph:
+            graph.remove(maker)
+            graph.insert_before(node, maker)
 
 
 def _outputs_read(items: Iterable[Item]) -> set[int]:
