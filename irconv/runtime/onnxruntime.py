@@ -62,6 +62,7 @@ class OnnxRuntimeRunner(Runner):
         self._version = str(onnxruntime.__version__)
         self._run_options = onnxruntime.RunOptions()
         options.log_severity_level = _QUIET
+        options.enable_mem_pattern = optimize
         options.intra_op_num_threads = threads
         for key, value in (FULL_PRECISION if optimize else FULL_PRECISION | _PLAIN).items():
             options.add_session_config_entry(key, value)
