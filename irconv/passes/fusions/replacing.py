@@ -36,7 +36,7 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
     stem = found.replaced[0].name or found.op_type
     maker = _Maker(place, stem, at)
     if found.before is not None:
-        _constants_in_front(found.before, values_of(found.inputs))
+        _constants_to_the_front(place.graph, values_of(found.inputs))
     made = ir.Node(
         found.domain,
         found.op_type,
@@ -70,14 +70,13 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
     return read
 
 
-def _constants_in_front(node: ir.Node, operands: Iterable[ir.Value]) -> None:
-    """Move the Constant nodes among operands in front of a node, wherever they stand."""
-    graph = node.graph
-    assert graph is not None
+def _constants_to_the_front(graph: ir.Graph, operands: Iterable[ir.Value]) -> None:
+    """Move the Constant nodes among operands to the front of their graph."""
     for maker in dict.fromkeys(value.producer() for value in operands if is_constant(value)):
-        if maker is not None and maker.graph is graph:
+        first = graph[0]
+        if maker is not None and maker.graph is graph and maker is not first:
             graph.remove(maker)
-            graph.insert_before(node, maker)
+            graph.insert_before(first, maker)
 
 
 def _outputs_read(items: Iterable[Item]) -> set[int]:
