@@ -1,4 +1,4 @@
-"""``irconv --help`` stays quick by what it does not import."""
+"""Commands and workers stay quick and small by what they do not import."""
 
 from __future__ import annotations
 
@@ -56,3 +56,21 @@ def test_optimizing_imports_only_what_it_needs(tmp_path):
         "torch",
     }  # fmt: skip
     assert not needless & lines
+
+
+@pytest.mark.parametrize(
+    ("modules", "needless"),
+    [
+        ("irconv.frontends.onnx", {"numpy", "onnx", "onnx_ir", "onnxruntime"}),
+        (
+            "irconv.runtime.service, irconv.runtime.onnxruntime",
+            {"onnx", "onnx_ir", "pluggy", "sympy"},
+        ),
+    ],
+)
+def test_importing_a_module_is_light(modules, needless):
+    script = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not needless & set(done.stdout.split())
