@@ -85,25 +85,38 @@ class HoistSelections(Pass):
     effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Hoist every selection that allows it; linear in nodes, and in readers of values."""
-        names, editor, sizes = NameAllocator(model), Editor(model), Sizes(model)
-        sites = Sites(context)
-        refusals: list[Refusal] = []
-        for scope in scopes(model):
-            for graph in scope.graphs():
-                for node in reversed(tuple(graph)):
-                    selection = _selection(node, sizes)
-                    if selection is None:
-                        continue
-                    region = _region(selection, sizes)
-                    reason = _obstacle(selection, region, editor)
-                    if reason:
-                        refusals.append(Refusal(node.name or "", node.op_type, reason))
-                    elif sites.permit(node):
-                        _hoist(selection, region, names, editor)
-        editor.finish()
-        hoisted = len(sites.made)
-        return PassResult(hoisted > 0, {"hoisted": hoisted}, tuple(refusals), sites.made)
+        """Hoist every selection that allows it; linear in nodes, and in readers of values.
+
+        Where one was hoisted from behind another, that one is looked at again.
+        """
+        names, sites = NameAllocator(model), Sites(context)
+        while True:
+            hoisted = len(sites.made)
+            refusals = _sweep(model, names, sites)
+            if len(sites.made) == hoisted or not refusals:
+                break
+        made = sites.made
+        return PassResult(bool(made), {"hoisted": len(made)}, tuple(refusals), made)
+
+
+def _sweep(model: ir.Model, names: NameAllocator, sites: Sites) -> list[Refusal]:
+    """Hoist what selects, from the end to the front, and return what stays."""
+    editor, sizes = Editor(model), Sizes(model)
+    refusals: list[Refusal] = []
+    for scope in scopes(model):
+        for graph in scope.graphs():
+            for node in reversed(tuple(graph)):
+                selection = _selection(node, sizes)
+                if selection is None:
+                    continue
+                region = _region(selection, sizes)
+                reason = _obstacle(selection, region, editor)
+                if reason:
+                    refusals.append(Refusal(node.name or "", node.op_type, reason))
+                elif sites.permit(node):
+                    _hoist(selection, region, names, editor)
+    editor.finish()
+    return refusals
 
 
 def _selection(node: ir.Node, sizes: Sizes) -> _Selection | None:

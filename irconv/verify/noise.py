@@ -32,6 +32,8 @@ from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from irconv.backends.base import Precision
 from irconv.graph.walk import all_graphs
+from irconv.passes.base import PassContext
+from irconv.passes.infer_shapes import InferShapes
 from irconv.verify.exact import is_exact, may_be_exact
 from irconv.verify.protected import protected_values
 from irconv.verify.reductions import reduction_length
@@ -92,6 +94,7 @@ def noisy_copy(
     """
     copy = model.clone()
     InlinePass()(copy)
+    InferShapes().run(copy, PassContext())  # ShapeInferencePass would make tensors of sequences
     ShapeInferencePass()(copy)
     noise = _Noise(copy, precision, seed, scale, sizes or {})
     if not sources_only:

@@ -185,6 +185,21 @@ def test_noise_reaches_bodies_and_functions(open_reference, make_golden):
         assert metrics.max_rel < 1e-6
 
 
+def test_noise_leaves_sequences_alone(open_reference, make_golden):
+    model = ir.from_onnx_text("""
+        < ir_version: 10, opset_import: ["" : 20, "local" : 1] >
+        g (float[4] x) => (float[8] y) {
+          e = Exp (x)
+          y = local.twice (e)
+        }
+        < domain: "local", opset_import: ["" : 20] >
+        twice (a) => (b) { s = SequenceConstruct (a, a) b = ConcatFromSequence <axis = 0> (s) }
+    """)
+    golden = make_golden(model, [{"x": np.ones(4, np.float32)}])
+    tolerance = derive_tolerances(model, golden, "float32", open_reference)["y"]
+    assert "4 runs" in tolerance.basis
+
+
 def test_values_that_decide_shapes_are_not_perturbed(open_reference, make_golden):
     model = ir.from_onnx_text("""
         < ir_version: 10, opset_import: ["" : 20] >
