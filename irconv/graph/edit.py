@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import onnx_ir as ir
@@ -9,7 +10,9 @@ import onnx_ir as ir
 from irconv.graph.names import ambiguous_names
 from irconv.graph.scopes import nested_nodes
 
-__all__ = ["Editor", "detach"]
+__all__ = ["Editor", "constants_to_front", "detach"]
+
+_CONSTANT = ("", "Constant", "")
 
 
 def detach(node: ir.Node) -> None:
@@ -18,6 +21,20 @@ def detach(node: ir.Node) -> None:
         for index, value in enumerate(reader.inputs):
             if value is not None:
                 reader.replace_input_with(index, None)
+
+
+def constants_to_front(graph: ir.Graph, values: Iterable[ir.Value | None]) -> None:
+    """Move the Constant nodes of a graph among the makers of ``values`` to its front.
+
+    A node that reads them may then stand anywhere.
+    """
+    for maker in dict.fromkeys(value.producer() for value in values if value is not None):
+        if maker is None or maker.graph is not graph or maker.op_identifier() != _CONSTANT:
+            continue
+        first = graph[0]
+        if maker is not first:
+            graph.remove(maker)
+            graph.insert_before(first, maker)
 
 
 class Editor:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from irconv.graph.constants import constant_ints, constant_tensor, is_constant
-from irconv.graph.edit import Editor
+from irconv.graph.edit import Editor, constants_to_front
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
 from irconv.graph.symbolic.expression import Dim, equal, greater
@@ -215,6 +215,7 @@ def _hoist(
     stem = f"{output.name}_selected"
     made: dict[ir.Value, ir.Value] = {}
     assert node.graph is not None
+    constants_to_front(node.graph, node.inputs[1:])
     for item in (item for item in node.graph if item in region):
         for index in region[item]:
             source = item.inputs[index]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from irconv.graph.constants import is_constant
-from irconv.graph.edit import Editor, detach
+from irconv.graph.edit import Editor, constants_to_front, detach
 from irconv.graph.unread import drop_unread
 from irconv.passes.fusions.fused import Fused, Item, Made, Output, values_of
 from irconv.passes.rewrite import Place
@@ -36,7 +36,7 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
     stem = found.replaced[0].name or found.op_type
     maker = _Maker(place, stem, at)
     if found.before is not None:
-        _constants_to_the_front(place.graph, values_of(found.inputs))
+        constants_to_front(place.graph, values_of(found.inputs))
     made = ir.Node(
         found.domain,
         found.op_type,
@@ -68,15 +68,6 @@ def replace_region(found: Fused, nodes: Sequence[ir.Node], at: Place) -> list[ir
         detach(node)
         at.editor.remove(node)
     return read
-
-
-def _constants_to_the_front(graph: ir.Graph, operands: Iterable[ir.Value]) -> None:
-    """Move the Constant nodes among operands to the front of their graph."""
-    for maker in dict.fromkeys(value.producer() for value in operands if is_constant(value)):
-        first = graph[0]
-        if maker is not None and maker.graph is graph and maker is not first:
-            graph.remove(maker)
-            graph.insert_before(first, maker)
 
 
 def _outputs_read(items: Iterable[Item]) -> set[int]:
