@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from irconv.graph.names import NameAllocator
 from irconv.graph.scopes import scopes
-from irconv.graph.walk import nodes_in_depth, subgraphs_of
+from irconv.graph.walk import subgraphs_of
 from irconv.passes.base import Effect, Pass, PassContext, PassResult, Refusal
 from irconv.passes.decompose.block import Keep
 from irconv.passes.decompose.site import Site
@@ -69,12 +69,13 @@ def replace_nodes(
     return PassResult(bool(replaced), details, tuple(refusals), sites.made)
 
 
-def _inner_first(graph: ir.Graph, op_types: Container[str]) -> list[ir.Node]:
-    """Return the nodes of some operators, one with bodies behind those inside its bodies."""
-    nodes = [node for node in nodes_in_depth(graph) if node.op_type in op_types]
-    holders = [node for node in nodes if any(True for _ in subgraphs_of(node))]
-    held = set(holders)
-    return [*(node for node in nodes if node not in held), *reversed(holders)]
+def _inner_first(graph: ir.Graph, op_types: Container[str]) -> Iterator[ir.Node]:
+    """Yield the nodes of some operators in order, one with bodies behind those inside them."""
+    for node in tuple(graph):
+        for body in subgraphs_of(node):
+            yield from _inner_first(body, op_types)
+        if node.op_type in op_types:
+            yield node
 
 
 def _results(rule: Rule, site: Site, oldest: int) -> list[ir.Value | None]:
