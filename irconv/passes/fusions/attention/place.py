@@ -131,6 +131,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
             spared=spared,
             shapes=_widths(form, sizes),
             sized=True,
+            sizes=sizes,
         )
     outputs = [form.output, *(() if cache is None else cache.present)]
     return Fused(
@@ -142,6 +143,7 @@ def fused_attention(softmax: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         spared=spared,
         shapes=_widths(form, sizes),
         sized=True,
+        sizes=sizes,
         before=after.product,
     )
 
@@ -340,5 +342,6 @@ def merged_attention(node: ir.Node, scope: Scope, sizes: Sizes) -> Fused | None:
         spared=[item.value for item in forms],
         shapes=_widths(form, sizes),
         sized=True,
+        sizes=sizes,
         before=node,
     )

@@ -71,6 +71,7 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
             opset=_OPSET,
             spared=spared,
             sized=True,
+            sizes=sizes,
         )
     attributes["num_heads"] = dims[1]
     made = Made("RotaryEmbedding", [together, *tables], attributes, data.dtype)
@@ -84,6 +85,7 @@ def fused_rotation(negation: ir.Node, scope: Scope, sizes: Sizes) -> Fused | Non
         opset=_OPSET,
         spared=spared,
         sized=True,
+        sizes=sizes,
     )
 
 
