@@ -76,8 +76,11 @@ class Sizes:
         return self._dims[value]
 
     def put_in_place(self, old: ir.Value, new: ir.Value) -> None:
-        """Say that a new value has the sizes of an old one, in whose place it is put."""
+        """Say that a new value has the sizes and the dtype of an old one, in whose place it is."""
         self._dims[new] = self.dims(old)
+        dtype = self.dtype(old)
+        if dtype is not None:
+            self._dtypes[new] = dtype
         items = self.items(old)
         if items is not None:
             self._items[new] = items
