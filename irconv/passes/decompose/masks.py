@@ -56,6 +56,9 @@ def hardmax(site: Site) -> ir.Value:
     """ONNX Hardmax (since 13): one at the first largest item along ``axis``, zero elsewhere."""
     data = site.input(0)
     axis, rank = site.axis(), site.rank(data)
+    size = site.size(data, axis)
+    if size == 0:
+        return site.op("Identity", data)
     best = site.op("ArgMax", data, axis=axis, keepdims=1)
-    position = site.along(site.count(site.size(data, axis)), axis, rank)
+    position = site.along(site.count(size), axis, rank)
     return site.op("Cast", site.op("Equal", position, best), to=int(site.dtype(data)))
