@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import onnx
 import onnx_ir as ir
@@ -18,6 +18,8 @@ from irconv.graph.scopes import ONNX_DOMAINS
 __all__ = ["skeleton_proto"]
 
 _KEPT_ITEMS = 1024
+_PACKED = 3
+"""Rank of operands of Attention whose heads stand side by side in the last dim."""
 _Identifier = tuple[str, str, str]
 
 
@@ -74,6 +76,7 @@ def _graph_into(
     for name, value in graph.initializers.items():
         if value.const_value is not None:
             _tensor_into(proto.initializer.add(), value.const_value, name)
+    packed: dict[ir.Value, None] = {}
     for node in graph:
         _node_into(proto.node.add(), node, functions)
         if not _is_inferred(node, functions):
@@ -81,22 +84,30 @@ def _graph_into(
                 if value.name and not value.is_graph_output():
                     _value_into(proto.value_info.add(), value, typed=True, shaped=True)
         if node.op_type == "Attention" and node.domain == "":
-            _attention_widths_into(proto, node)
+            packed |= {value: None for value in node.inputs[:3] if _is_packed(value, functions)}
     for value in graph.outputs:
         producer = value.producer()
         inferred = producer is not None and _is_inferred(producer, functions)
         _value_into(proto.output.add(), value, typed=top or not inferred, shaped=not inferred)
+    outputs = {info.name: info for info in proto.output}
+    for value in packed:
+        _width_into(outputs.get(value.name or "") or proto.value_info.add(), value)
 
 
-def _attention_widths_into(proto: onnx.GraphProto, node: ir.Node) -> None:
-    for value in node.inputs[:3]:
-        if value is None or value.type is None or value.shape is None or len(value.shape) != 3:
-            continue
-        width = value.shape[2]
-        if isinstance(width, int) and value.producer() is not None:
-            info = proto.value_info.add(name=value.name or "")
-            ir.serde.serialize_type_into(info.type, value.type)
-            ir.serde.serialize_shape_into(info.type, ir.Shape([None, None, width]))
+def _is_packed(value: ir.Value | None, functions: Collection[_Identifier]) -> TypeGuard[ir.Value]:
+    """Whether a value that is inferred has three dims, the last of which the model states."""
+    maker = None if value is None else value.producer()
+    if value is None or maker is None or not _is_inferred(maker, functions):
+        return False
+    if value.type is None or value.shape is None or len(value.shape) != _PACKED:
+        return False
+    return isinstance(value.shape[2], int)
+
+
+def _width_into(proto: onnx.ValueInfoProto, value: ir.Value) -> None:
+    assert value.shape is not None
+    _value_into(proto, value, typed=True, shaped=False)
+    ir.serde.serialize_shape_into(proto.type, ir.Shape([None, None, value.shape[2]]))
 
 
 def _is_inferred(node: ir.Node, functions: Collection[_Identifier]) -> bool:

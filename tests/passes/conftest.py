@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 
 from irconv.graph.text import format_model
 from irconv.passes.base import Pass, PassContext
-from irconv.passes.catalog import PASSES
 from irconv.passes.manager import PassManager
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 _SYMBOL_SIZE = 3
 
@@ -125,15 +128,10 @@ def same_as_reference(before: ir.Model, after: ir.Model) -> None:
         np.testing.assert_allclose(now, was, rtol=1e-5, atol=1e-6)
 
 
-def pass_named(name: str) -> type[Pass]:
-    return {cls.name: cls for cls in PASSES}[name]
-
-
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """Return the functions above; tests have no package to import them from."""
     functions: tuple[Callable[..., object], ...] = (
-        apply_pass, ort_outputs, parse, pass_named, same_as_reference, same_outputs, same_text,
-        seeded_feeds,
+        apply_pass, ort_outputs, parse, same_as_reference, same_outputs, same_text, seeded_feeds,
     )  # fmt: skip
     return SimpleNamespace(**{function.__name__: function for function in functions})

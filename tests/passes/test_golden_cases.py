@@ -7,25 +7,20 @@ commit it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
 import onnx_ir as ir
 import pytest
+from golden_files import FILES, FOLDER, SEPARATOR, build, context_of, read_case
 
 from irconv.graph.text import format_model
-from irconv.passes.base import Pass, PassContext
+from irconv.passes.base import Pass
 from irconv.passes.catalog import PASSES
-from irconv.shapes import parse_shapes
-from irconv.spec import parse_spec
 from irconv.testing.passes import site_problem
 
-FOLDER = Path(__file__).parents[2] / "golden" / "passes"
-FILES = sorted(FOLDER.glob("*/*.onnxtxt"))
-SEPARATOR = "// output"
-HEADERS = ("pass", "expect", "shapes", "run")
 MOST_LIMITS = 3
 WITHOUT_SITES = {
     "bind-shapes": "a dimension has one size in the whole model",
@@ -37,47 +32,6 @@ WITHOUT_SITES = {
 }
 """Passes that act on the model as a whole, and so cannot act at some places only."""
 UPDATE = os.environ.get("IRCONV_UPDATE_GOLDEN") == "1"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A golden case: its header, the model before, and the model expected."""
-
-    title: str
-    header: dict[str, str]
-    before: str
-    after: str | None
-
-    @property
-    def spec(self) -> str:
-        return self.header["pass"]
-
-
-def read_case(path: Path) -> Case:
-    lines = path.read_text().splitlines()
-    header: dict[str, str] = {}
-    comments = [line.removeprefix("//").strip() for line in lines if line.startswith("//")]
-    for comment in comments[1:]:
-        key, colon, value = comment.partition(":")
-        if colon and key in HEADERS:
-            header[key] = value.strip()
-    split = lines.index(SEPARATOR) if SEPARATOR in lines else len(lines)
-    before, after = (
-        "\n".join(line for line in part if not line.startswith("//"))
-        for part in (lines[:split], lines[split:])
-    )
-    return Case(comments[0], header, before, after if SEPARATOR in lines else None)
-
-
-def build(spec_text: str, kit: SimpleNamespace) -> Pass:
-    spec = parse_spec(spec_text)
-    made = kit.pass_named(spec.name).from_options(spec.options)
-    assert isinstance(made, Pass)
-    return made
-
-
-def context_of(case: Case) -> PassContext:
-    return PassContext(shapes=parse_shapes(filter(None, [case.header.get("shapes", "")])))
 
 
 def write_output(path: Path, model: ir.Model) -> None:
@@ -93,7 +47,7 @@ def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
     assert case.title, "the first line says what the case shows"
     assert ":" not in case.title.split()[0], "the first line says what the case shows"
     assert case.header["expect"] in ("modified", "unchanged")
-    pass_ = build(case.spec, kit)
+    pass_ = build(case.spec)
     assert pass_.name == path.parent.name
     context = context_of(case)
     applied = kit.apply_pass(pass_, case.before, context)
@@ -117,7 +71,7 @@ def test_golden_case(path: Path, kit: SimpleNamespace) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_sites_of_golden_case(path: Path, kit: SimpleNamespace) -> None:
     case = read_case(path)
-    pass_, context, source = build(case.spec, kit), context_of(case), kit.parse(case.before)
+    pass_, context, source = build(case.spec), context_of(case), kit.parse(case.before)
     whole = kit.parse(case.before)
     result = pass_.run(whole, context)
     assert bool(result.sites) == (result.modified and pass_.name not in WITHOUT_SITES)
