@@ -86,7 +86,10 @@ class MergeArithmetic(NodeRewrite[_Match]):
         return _unary(node) if found is None else found
 
     def rewrite(self, node: ir.Node, match: _Match, place: Place) -> None:
-        """Put the step in the place of this one, and drop the one before it."""
+        """Put the step in the place of this one, and drop the one before it.
+
+        The step may match again, as the sum that a difference becomes does behind a negative.
+        """
         read = [*node.inputs, *match.inner.inputs]
         other = match.other
         if not isinstance(other, ir.Value):
@@ -99,6 +102,9 @@ class MergeArithmetic(NodeRewrite[_Match]):
         for value in read:
             if is_constant(value):
                 drop_unread(value)
+        further = self.match(new, place)
+        if isinstance(further, _Match):
+            self.rewrite(new, further, place)
 
 
 def _constants(node: ir.Node) -> _Match | str | None:

@@ -194,7 +194,7 @@ def test_key_reads_all_only_where_samples_agree(monkeypatch: pytest.MonkeyPatch)
     assert TensorKey(ir.Tensor(big)) == TensorKey(ir.Tensor(big.copy()))
 
 
-def test_comparing_tensors_in_a_file_maps_nothing(tmp_path: Path) -> None:
+def test_comparing_tensors_in_a_file_maps_nothing_and_reading_only_while_it_lasts(tmp_path: Path) -> None:
     array = np.random.default_rng(0).random((64, 64), np.float32)
     first, second = (
         MappedTensor(
@@ -207,5 +207,12 @@ def test_comparing_tensors_in_a_file_maps_nothing(tmp_path: Path) -> None:
     if sys.platform == "linux":
         mapped = Path("/proc/self/maps")
         assert str(tmp_path / "data") not in mapped.read_text()
-        assert second.numpy()[0, 0] == array[0, 0]
+        held = second.numpy()
+        assert second.numpy() is held
         assert str(tmp_path / "data") in mapped.read_text()
+        row = held[0]
+        del held
+        assert str(tmp_path / "data") in mapped.read_text()
+        assert row.tobytes() == array[0].tobytes()
+        del row
+        assert str(tmp_path / "data") not in mapped.read_text(), "it ends with the last array"

@@ -10,6 +10,7 @@ import errno
 import io
 import mmap
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -56,17 +57,21 @@ class MappedTensor(ir.ExternalTensor):
             metadata_props=dict(like.metadata_props),
             base_dir=str(path.parent),
         )
-        self._mapped: Array | None = None
+        self._mapped: weakref.ref[Array] | None = None
 
     def numpy(self) -> Array:
         """Return the tensor as an array; what is mapped takes memory only once it is read.
 
+        The mapping, and with it that memory, ends with the last array that refers to it.
+
         Raises:
             InputError: If the file is gone or has become too short.
         """
-        if self._mapped is None:
-            self._mapped = self._map()
-        return self._mapped
+        array = None if self._mapped is None else self._mapped()
+        if array is None:
+            array = self._map()
+            self._mapped = weakref.ref(array)
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -121,10 +126,6 @@ class MappedTensor(ir.ExternalTensor):
         if len(data) < count:
             raise self._too_short()
         return data
-
-    def release(self) -> None:
-        """Forget the mapping; it ends with the last array that refers to it."""
-        self._mapped = None
 
     def _map(self) -> Array:
         shape = tuple(self.shape.numpy())
