@@ -194,7 +194,7 @@ def test_key_reads_all_only_where_samples_agree(monkeypatch: pytest.MonkeyPatch)
     assert TensorKey(ir.Tensor(big)) == TensorKey(ir.Tensor(big.copy()))
 
 
-def test_comparing_tensors_in_a_file_maps_nothing_and_reading_only_while_it_lasts(tmp_path: Path) -> None:
+def test_a_tensor_in_a_file_is_mapped_only_while_it_is_read(tmp_path: Path) -> None:
     array = np.random.default_rng(0).random((64, 64), np.float32)
     first, second = (
         MappedTensor(

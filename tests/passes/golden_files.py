@@ -10,7 +10,7 @@ from irconv.passes.catalog import PASSES
 from irconv.shapes import parse_shapes
 from irconv.spec import parse_spec
 
-__all__ = ["FILES", "FOLDER", "SEPARATOR", "Case", "build", "context_of", "pass_named", "read_case"]
+__all__ = ["FILES", "FOLDER", "SEPARATOR", "Case", "build", "context_of", "read_case"]
 
 FOLDER = Path(__file__).parents[2] / "golden" / "passes"
 FILES = sorted(FOLDER.glob("*/*.onnxtxt"))
@@ -48,13 +48,10 @@ def read_case(path: Path) -> Case:
     return Case(comments[0], header, before, after if SEPARATOR in lines else None)
 
 
-def pass_named(name: str) -> type[Pass]:
-    return {cls.name: cls for cls in PASSES}[name]
-
-
 def build(spec_text: str) -> Pass:
     spec = parse_spec(spec_text)
-    made = pass_named(spec.name).from_options(spec.options)
+    named = {cls.name: cls for cls in PASSES}
+    made = named[spec.name].from_options(spec.options)
     assert isinstance(made, Pass)
     return made
 
