@@ -69,9 +69,14 @@ def _integer_power(node: onnx.NodeProto, arrays: Sequence[_Array]) -> str:
     return ""
 
 
-def _not_a_number(node: onnx.NodeProto, arrays: Sequence[_Array]) -> str:
-    if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
+def _order(node: onnx.NodeProto, arrays: Sequence[_Array]) -> str:
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    if any(np.isnan(array).any() for array in floats):
         return "it orders NaN, which runtimes do differently"
+    negative = [np.signbit(array[array == 0]) for array in floats]
+    positive = node.op_type == "Relu" or any(not signs.all() for signs in negative)
+    if positive and any(signs.any() for signs in negative):
+        return "it orders zeros of both signs, which runtimes do differently"
     return ""
 
 
@@ -79,14 +84,14 @@ _CHECKS: Mapping[str, Callable[[onnx.NodeProto, Sequence[_Array]], str]] = {
     "BitShift": _shift,
     "Cast": _float_to_integer,
     "CastLike": _float_to_integer,
-    "Clip": _not_a_number,
+    "Clip": _order,
     "Div": _integer_division,
-    "Max": _not_a_number,
-    "Min": _not_a_number,
+    "Max": _order,
+    "Min": _order,
     "Mod": _integer_division,
     "Pow": _integer_power,
     "Range": _range,
-    "ReduceMax": _not_a_number,
-    "ReduceMin": _not_a_number,
-    "Relu": _not_a_number,
+    "ReduceMax": _order,
+    "ReduceMin": _order,
+    "Relu": _order,
 }

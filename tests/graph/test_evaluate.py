@@ -42,6 +42,8 @@ def test_integer_division_truncates() -> None:
         ("Range", (0, 10, 0), "step"),
         ("Range", (np.float32(0), np.float32(np.inf), np.float32(1)), "infinity"),
         ("Max", (np.float32([1]), np.float32([np.nan])), "NaN"),
+        ("Relu", (np.float32([1, -0.0]),), "zeros of both signs"),
+        ("Min", (np.float32([0.0]), np.float32([-0.0])), "zeros of both signs"),
         ("Pow", ([2], [-1]), "negative power"),
         ("Gather", ([1, 2], [5]), "evaluation fails"),
         ("Add", ([1, 2], [1, 2, 3]), "do not fit"),
