@@ -114,7 +114,7 @@ class _Folder:
     """The edits of one sweep.
 
     Attributes:
-        learned: Whether what was not known of a value before follows from what was settled.
+        learned: Whether a size that was not known before follows from what was settled.
     """
 
     def __init__(self, place: Place, sizes: Sizes, sites: Sites, counts: Counter[str]) -> None:
@@ -251,7 +251,6 @@ class _Folder:
             return False
         if not self.sites.permit(node):
             return False
-        self.learned |= self.sizes.dtype(value) != self.sizes.dtype(source)
         self.place.editor.redirect(value, source)
         self.place.editor.remove(node)
         self.counts["no-ops"] += 1

@@ -85,9 +85,9 @@ class HoistSelections(Pass):
     effect: ClassVar[Effect] = "real-arithmetic"
 
     def run(self, model: ir.Model, context: PassContext) -> PassResult:
-        """Hoist every selection that allows it; linear in nodes, and in readers of values.
+        """Hoist every selection that allows it, in sweeps linear in nodes and in readers of values.
 
-        Where one was hoisted from behind another, that one is looked at again.
+        Each sweep but the last hoists what was in the way of another selection.
         """
         names, sites = NameAllocator(model), Sites(context)
         while True:

@@ -38,7 +38,7 @@ Left alone, ONNX Runtime packs constant matrices and multiplies by them with ano
 that folding constants alone moves a product by a unit in the last place. Threads that have
 nothing to do would spin. Memory comes from one pool of the process, which takes no more than is
 asked for, and gives it back after each run. It needs no plan of what lies where in it either
-(``enable_mem_pattern``): making one takes time that grows as the square of the constants.
+(``enable_mem_pattern``): making one takes time that grows faster than the constants.
 """
 _SHRINK = {"memory.enable_memory_arena_shrinkage": "cpu:0"}
 _AS_REQUESTED = {
